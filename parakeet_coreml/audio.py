@@ -1,0 +1,38 @@
+"""What audio is inside: mono float32 at 16 kHz, counted in whole samples. Pure."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+Samples = NDArray[np.float32]
+"""Audio of shape (n,), -1 to 1, 16 kHz unless a rate is given beside it."""
+
+SAMPLE_RATE = 16_000
+"""Samples per second inside."""
+
+HOP = 160
+"""Samples per mel frame: 10 ms."""
+
+SUBSAMPLING = 8
+"""Mel frames per encoder frame."""
+
+FRAME = HOP * SUBSAMPLING
+"""Samples per encoder frame: 1,280, which is 80 ms."""
+
+MODEL_WINDOW = 15 * SAMPLE_RATE
+"""Longest window a Parakeet package takes: 15 s."""
+
+MIN_RATE, MAX_RATE = 8_000, 384_000
+"""Sample rates we accept, in Hz; outside, soxr can hang or a header is lying."""
+
+MAX_CHANNELS = 32
+"""Channels we accept in a file; more means a lying header."""
+
+
+def to_samples(seconds: float) -> int:
+    """Return the whole samples nearest to a time in seconds."""
+    return round(seconds * SAMPLE_RATE)
+
+
+def to_ms(samples: int) -> int:
+    """Return the whole milliseconds of a sample count, rounded down."""
+    return samples * 1000 // SAMPLE_RATE

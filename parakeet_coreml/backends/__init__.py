@@ -1,0 +1,1 @@
+"""Backends: who turns a window of audio into tokens. Importing this loads no runtime."""
