@@ -1,1 +1,73 @@
-"""Backends: who turns a window of audio into tokens. Importing this loads no runtime."""
+"""Backends by name. Importing this loads neither NumPy nor a runtime: the recorder needs it early."""
+
+import json
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # NumPy must not load before the microphone runs
+    from parakeet_coreml.backends.base import Backend
+
+NAMES = ("coreml", "onnx", "mlx", "scripted")
+"""What `--backend` takes besides `auto`."""
+
+
+@dataclass(frozen=True, slots=True)
+class BackendSpec:
+    """What a worker needs to open a backend; crosses the process border as JSON."""
+
+    backend: str
+    """One of `NAMES`."""
+    model: str
+    """Name for people: `tiny-en`, `v3`, or the folder's name."""
+    directory: str
+    """Folder with the model's files; for `scripted`, the script's path."""
+    compute_units: str = "cpu_and_ne"
+    served: int = 0
+    """Windows answered before this process started."""
+    attempt: int = 0
+    """Restarts already spent on the window that comes first."""
+
+    def to_json(self) -> str:
+        """Return the spec as one line of JSON."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> "BackendSpec":
+        """Return the spec that `to_json` wrote."""
+        return cls(**json.loads(text))
+
+    def retried(self, *, served: int, attempt: int) -> "BackendSpec":
+        """Return the spec for a fresh process."""
+        return replace(self, served=served, attempt=attempt)
+
+
+@dataclass(frozen=True, slots=True)
+class BackendInfo:
+    """What a loaded backend says of itself; for the `ready` line and `timing`."""
+
+    backend: str
+    model: str
+    compute_units: str
+    """What runs it: `cpu` for ONNX Runtime here."""
+    runtime: str
+    """`onnxruntime 1.30.0`, `coreml`, `reference` (our evaluator), `scripted`, …"""
+    max_samples: int
+    load_ms: int
+
+
+def open_backend(spec: BackendSpec) -> "tuple[Backend, BackendInfo]":
+    """Load the backend that `spec` names.
+
+    Raises `ModelUnusableError` if the files are not what the backend needs, `ModelMissingError` or
+    `ModelCorruptError` if they are absent or damaged.
+    """
+    # Imported here, one branch each: nothing else of the package may load a runtime.
+    if spec.backend == "scripted":
+        from parakeet_coreml.backends import scripted  # noqa: PLC0415  lazy by design
+
+        return scripted.open_scripted(spec)
+    if spec.backend == "onnx":
+        from parakeet_coreml.backends import onnx  # noqa: PLC0415  lazy by design
+
+        return onnx.open_onnx(spec)
+    raise ValueError(spec.backend)
