@@ -1,10 +1,16 @@
 """What audio is inside: mono float32 at 16 kHz, counted in whole samples. Pure."""
 
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING
 
-Samples = NDArray[np.float32]
-"""Audio of shape (n,), -1 to 1, 16 kHz unless a rate is given beside it."""
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Samples = NDArray[np.float32]
+    """Audio of shape (n,), -1 to 1, 16 kHz unless a rate is given beside it."""
+else:
+    # The recorder needs these numbers before the microphone runs, and NumPy must not load by then.
+    Samples = object
 
 SAMPLE_RATE = 16_000
 """Samples per second inside."""
