@@ -1,0 +1,338 @@
+"""Parakeet TDT on ONNX Runtime, in the layout istupakov publishes. Sole importer of onnxruntime.
+
+A folder holds `encoder-model.onnx`, `decoder_joint-model.onnx` (or both as `….int8.onnx`) and
+`vocab.txt`; our `manifest.json` beside them, if it is there, says which id is blank and what the
+durations are. Predictor and joint are one graph:
+
+    encoder        audio_signal (1, 128, T), length (1)                 -> outputs (1, D, T'), …
+    decoder_joint  encoder_outputs (1, D, 1), targets (1, 1), states    -> logits, states
+"""
+
+import json
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from parakeet_coreml.audio import MODEL_WINDOW, SAMPLE_RATE, Samples
+from parakeet_coreml.backends import BackendInfo, BackendSpec
+from parakeet_coreml.backends.transducer import TransducerBackend
+from parakeet_coreml.errors import BackendFailedError, ModelMissingError, ModelUnusableError
+from parakeet_coreml.mel import BINS, log_mel, valid_frames
+from parakeet_coreml.tdt import Decision, Frames
+from parakeet_coreml.vocab import Vocab, read_vocab
+
+# From 1.29 on, importing this sends usage reports and leaves files in the home folder unless this
+# is set before; whatever the user's environment says, a recorder does not phone home.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+
+import onnxruntime as ort
+from onnxruntime.capi import onnxruntime_pybind11_state as ort_state
+
+DURATIONS = (0, 1, 2, 3, 4)
+"""Of every Parakeet TDT, where no manifest says otherwise."""
+
+_MAX_THREADS = 4  # more gain little on a window of 15 s and take cores from the host
+_FATAL = 4  # ONNX Runtime's highest log severity: what fails is raised, not printed
+_HINT = "check its files with: parakeet-coreml models verify"
+
+_ORT_ERRORS: tuple[type[Exception], ...] = (
+    ort_state.EPFail,
+    ort_state.EngineError,
+    ort_state.Fail,
+    ort_state.InvalidArgument,
+    ort_state.InvalidGraph,
+    ort_state.InvalidProtobuf,
+    ort_state.NoModel,
+    ort_state.NoSuchFile,
+    ort_state.NotImplemented,
+    ort_state.RuntimeException,
+    RuntimeError,
+    ValueError,
+)
+
+_INTEGERS: dict[str, type[np.int32] | type[np.int64]] = {
+    "tensor(int32)": np.int32,
+    "tensor(int64)": np.int64,
+}
+
+_ENCODER_INPUTS = ("audio_signal", "length")
+_ENCODER_OUTPUTS = ("outputs", "encoded_lengths")
+_DECODER_INPUTS = (
+    "encoder_outputs",
+    "targets",
+    "target_length",
+    "input_states_1",
+    "input_states_2",
+)
+_DECODER_OUTPUTS = ("outputs", "output_states_1", "output_states_2")
+
+State = tuple[NDArray[np.float32], NDArray[np.float32]]
+"""Of the predictor's LSTM, each of shape (layers, 1, hidden). Never written to."""
+
+
+def open_onnx(spec: BackendSpec) -> tuple[TransducerBackend["Prediction"], BackendInfo]:
+    """Load the networks and the vocabulary of a folder, and run them once.
+
+    Raises `ModelMissingError` if a file is absent, `ModelUnusableError` if one is not what its
+    name says or they do not fit together.
+    """
+    began = time.perf_counter()
+    folder = Path(spec.directory)
+    encoder_path, decoder_path = _find_pair(folder)
+    blank, durations = _read_manifest(folder / "manifest.json")
+    vocab = read_vocab(folder / "vocab.txt", blank)
+    blank = _check_vocab(vocab, blank, folder)
+    encoder = _open_session(encoder_path, threads=min(_MAX_THREADS, _cores()))
+    _check_names(encoder_path, encoder, _ENCODER_INPUTS, _ENCODER_OUTPUTS)
+    decoder = _open_session(decoder_path, threads=1)
+    _check_names(decoder_path, decoder, _DECODER_INPUTS, _DECODER_OUTPUTS)
+    networks = OnnxNetworks(encoder, decoder, blank=blank, durations=durations)
+    networks.check(folder)
+    info = BackendInfo(
+        backend="onnx",
+        model=spec.model,
+        compute_units="cpu",
+        runtime=f"onnxruntime {ort.__version__}",
+        max_samples=MODEL_WINDOW,
+        load_ms=round((time.perf_counter() - began) * 1000),
+    )
+    return TransducerBackend(networks, vocab, max_samples=MODEL_WINDOW), info
+
+
+@dataclass(slots=True)
+class Prediction:
+    """A token for the predictor and the state it meets there.
+
+    The graph steps the predictor only together with the joint, so the step is taken with the first
+    `joint` that asks, and `after` is kept for the next token. It is set once and depends on nothing
+    but the other two.
+    """
+
+    token: int
+    state: State
+    after: State | None = None
+
+
+class OnnxNetworks:
+    """The `Networks` of `tdt` over two sessions.
+
+    The decoder gets one frame a run. Several at once would be cheaper in silence, but the int8
+    graphs scale what they quantise by its greatest value, so that a frame's logits would depend on
+    its neighbours.
+    """
+
+    def __init__(
+        self,
+        encoder: ort.InferenceSession,
+        decoder: ort.InferenceSession,
+        *,
+        blank: int,
+        durations: tuple[int, ...],
+    ) -> None:
+        self.blank = blank
+        self.durations = durations
+        self._encoder = encoder
+        self._decoder = decoder
+        inputs = {i.name: i for i in decoder.get_inputs()}
+        self._zero_state = _zeros(inputs["input_states_1"]), _zeros(inputs["input_states_2"])
+        self._token_type = _integer(inputs["targets"])
+        self._one = np.ones(1, dtype=_integer(inputs["target_length"]))
+        features = {i.name: i for i in encoder.get_inputs()}
+        self._length_type = _integer(features["length"])
+        _check_bins(features["audio_signal"].shape)
+
+    def encode(self, window: Samples, /) -> Frames:
+        """Return the valid encoder frames of a window, shape (frames, D).
+
+        A window without two mel frames has no features and gives none. Raises
+        `BackendFailedError`.
+        """
+        valid = valid_frames(len(window))
+        if valid < 2:  # noqa: PLR2004  a deviation takes two
+            return np.zeros((0, 1), dtype=np.float32)
+        feeds = {
+            "audio_signal": log_mel(window)[None],
+            "length": np.array([valid], dtype=self._length_type),
+        }
+        outputs, lengths = _run(self._encoder, _ENCODER_OUTPUTS, feeds)
+        return np.ascontiguousarray(outputs[0, :, : int(lengths[0])].T)
+
+    def predict(self, token: int, previous: Prediction | None, /) -> Prediction:
+        """Return the prediction for a token after the previous one; the graph runs later."""
+        if previous is None:
+            return Prediction(token, self._zero_state)
+        if previous.after is None:
+            raise ValueError("a prediction was replaced before the joint had seen it")
+        return Prediction(token, previous.after)
+
+    def joint(self, frame: NDArray[np.float32], prediction: Prediction, /) -> Decision:
+        """Judge one encoder frame, shape (D,). Raises `BackendFailedError` at a NaN or infinity."""
+        logits = self._logits(frame, prediction)
+        if not np.isfinite(logits).all():
+            raise BackendFailedError("the joint network gave a value that is no number")
+        tokens, durations = logits[: self.blank + 1], logits[self.blank + 1 :]
+        token = int(tokens.argmax())
+        return Decision(
+            token=token,
+            probability=float(1.0 / np.exp(tokens - tokens[token]).sum(dtype=np.float64)),
+            duration_index=int(durations.argmax()),
+        )
+
+    def check(self, folder: Path) -> None:
+        """Run everything once: that warms up, and tells whether the two graphs fit each other.
+
+        Raises `ModelUnusableError`.
+        """
+        try:
+            frames = self.encode(np.zeros(SAMPLE_RATE, dtype=np.float32))
+            if not len(frames):
+                raise ModelUnusableError(f"the encoder in {folder} gives no frames", _HINT)
+            logits = self._logits(frames[0], self.predict(self.blank, None))
+        except BackendFailedError as e:
+            raise ModelUnusableError(
+                f"the networks in {folder} do not run: {e.message}", _HINT
+            ) from e
+        expected = self.blank + 1 + len(self.durations)
+        if logits.shape != (expected,):
+            raise ModelUnusableError(
+                f"the joint network in {folder} gives {logits.size} values, not {expected}: "
+                f"{self.blank + 1} tokens with blank and {len(self.durations)} durations",
+                _HINT,
+            )
+
+    def _logits(self, frame: NDArray[np.float32], prediction: Prediction) -> NDArray[np.float32]:
+        """Run predictor and joint; shape (blank + 1 + durations,)."""
+        feeds = {
+            "encoder_outputs": frame.reshape(1, -1, 1),
+            "targets": np.array([[prediction.token]], dtype=self._token_type),
+            "target_length": self._one,
+            "input_states_1": prediction.state[0],
+            "input_states_2": prediction.state[1],
+        }
+        logits, first, second = _run(self._decoder, _DECODER_OUTPUTS, feeds)
+        if prediction.after is None:
+            prediction.after = first, second
+        return logits.reshape(-1)
+
+
+def _find_pair(folder: Path) -> tuple[Path, Path]:
+    """Return encoder and decoder, int8 if both are there.
+
+    Whoever put int8 beside float wants it used: it loads four times fewer bytes and decodes faster,
+    and its words hardly differ.
+    """
+    for suffix in (".int8.onnx", ".onnx"):
+        pair = folder / f"encoder-model{suffix}", folder / f"decoder_joint-model{suffix}"
+        if all(path.is_file() for path in pair):
+            return pair
+    missing = next(path.name for path in pair if not path.is_file())
+    raise ModelMissingError(f"no {missing} in {folder}")
+
+
+def _read_manifest(path: Path) -> tuple[int | None, tuple[int, ...]]:
+    """Return blank, if the manifest names it, and the durations."""
+    if not path.is_file():
+        return None, DURATIONS
+    try:
+        loaded = json.loads(path.read_text(encoding="utf-8"))
+        blank, durations = loaded.get("blank"), tuple(loaded.get("durations", DURATIONS))
+    except (OSError, ValueError, AttributeError, TypeError) as e:
+        raise ModelUnusableError(f"{path} is not a manifest: {e}", _HINT) from e
+    numbers = durations if blank is None else (blank, *durations)
+    if not durations or not all(type(n) is int and n >= 0 for n in numbers):
+        raise ModelUnusableError(f"{path} is not a manifest: blank or durations", _HINT)
+    return blank, durations
+
+
+def _check_vocab(vocab: Vocab, blank: int | None, folder: Path) -> int:
+    """Return blank. Raises `ModelUnusableError` if it is unknown or an id below it has no piece."""
+    blank = vocab.blank if blank is None else blank
+    if blank is None:
+        raise ModelUnusableError(f"neither vocab.txt nor manifest.json in {folder} names blank")
+    missing = next((i for i in range(blank) if i not in vocab.pieces), None)
+    if missing is not None:
+        raise ModelUnusableError(f"vocab.txt in {folder} has no piece {missing} of {blank}", _HINT)
+    return blank
+
+
+def _open_session(path: Path, *, threads: int) -> ort.InferenceSession:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = _FATAL
+    # Threads that spin while they wait burn a core between two windows.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    ort.set_default_logger_severity(_FATAL)
+    try:
+        return ort.InferenceSession(
+            str(path),
+            options,
+            providers=["CPUExecutionProvider"],
+            enable_fallback=0,  # it would say so on stdout
+        )
+    except _ORT_ERRORS as e:
+        raise ModelUnusableError(f"{path} will not load: {_reason(e)}", _HINT) from e
+
+
+def _check_names(
+    path: Path, session: ort.InferenceSession, inputs: tuple[str, ...], outputs: tuple[str, ...]
+) -> None:
+    """Compare a graph with the contract. Outputs beyond it do no harm, inputs do."""
+    found_inputs = {i.name for i in session.get_inputs()}
+    found_outputs = {o.name for o in session.get_outputs()}
+    if found_inputs == set(inputs) and found_outputs >= set(outputs):
+        return
+    expected = f"{', '.join(inputs)} -> {', '.join(outputs)}"
+    found = f"{', '.join(sorted(found_inputs))} -> {', '.join(sorted(found_outputs))}"
+    raise ModelUnusableError(f"{path} is another graph: expected {expected}; found {found}", _HINT)
+
+
+def _check_bins(shape: list[int | str | None]) -> None:
+    """Compare the features a graph wants with ours; sizes left open are told apart by `check`."""
+    match shape:
+        case [_, int(bins), _] if bins != BINS:
+            raise ModelUnusableError(f"the encoder wants {bins} mel bins, not {BINS}", _HINT)
+
+
+def _zeros(state: ort.NodeArg) -> NDArray[np.float32]:
+    """Return the first state. Its batch dimension may be symbolic, the others may not."""
+    match state.shape:
+        case [int(layers), _, int(hidden)]:
+            return np.zeros((layers, 1, hidden), dtype=np.float32)
+        case shape:
+            raise ModelUnusableError(f"the graph leaves the size of {state.name} open: {shape}")
+
+
+def _integer(node: ort.NodeArg) -> type[np.int32] | type[np.int64]:
+    """Return the NumPy type of an integer input: published graphs differ."""
+    if node.type not in _INTEGERS:
+        raise ModelUnusableError(f"the graph wants {node.name} as {node.type}, not as integers")
+    return _INTEGERS[node.type]
+
+
+def _run(
+    session: ort.InferenceSession, outputs: tuple[str, ...], feeds: Mapping[str, NDArray[Any]]
+) -> list[NDArray[Any]]:
+    try:
+        results: list[NDArray[Any]] = session.run(outputs, feeds)
+    except _ORT_ERRORS as e:
+        raise BackendFailedError(_reason(e)) from e
+    return results
+
+
+def _reason(error: Exception) -> str:
+    """Return what ONNX Runtime says, in one line and without its prefix of codes."""
+    return (str(error).splitlines() or ["no reason given"])[0].rpartition(" : ")[2]
+
+
+def _cores() -> int:
+    """Return the cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
