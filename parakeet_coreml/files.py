@@ -29,7 +29,7 @@ UNKNOWN_LENGTH = 1 << 62
 STREAMED = 0xFFFF_FFFF
 """The data size that writers put who cannot seek back: no claim at all."""
 
-_CLAIMED = re.compile(r"^(?:data|SSND) : (\d+) \(should be|'ds64' chunk of (\d+)", re.MULTILINE)
+_CLAIMED = re.compile(r"^ *(?:data|SSND) : (\d+) \(should be|'ds64' chunk of (\d+)", re.MULTILINE)
 """Where libsndfile's log tells of a header that claims more than the file holds."""
 
 
