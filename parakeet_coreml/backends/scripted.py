@@ -11,7 +11,8 @@ or sine bursts by frequency in Hz:
     {"tones": {"440": "one", "620": "two"}, "delay_s": 0.1,
      "failures": {"3": {"how": "hang"}}}
 
-A burst shorter than 55 ms, or what the edge of a window leaves of one, is not heard. Both take `load_s` (seconds to load) and `load_fail`. A failure strikes as often as `attempts` says,
+What the edge of a window leaves of a tone is not heard if it is shorter than 60 ms. Both forms
+take `load_s` (seconds to load) and `load_fail`. A failure strikes as often as `attempts` says,
 restarts of the worker included.
 """
 
@@ -43,7 +44,7 @@ HOWS = ("error", "exit", "abort", "segv", "hang", "noise", "garbage")
 answer with a token no model gives."""
 
 _SLICE = SAMPLE_RATE // 50  # 20 ms: energy is measured over this much
-_SHORTEST_BURST = SAMPLE_RATE * 55 // 1000  # what a window's edge leaves of a tone may be less
+_SHORTEST_BURST = SAMPLE_RATE * 60 // 1000  # what a window's edge leaves of a tone may be less
 _AUDIBLE = 0.01  # RMS
 _TOLERANCE = 0.05  # of a frequency, to either side
 _SPECTRUM = 1 << 15  # points; half a hertz apart
