@@ -1,19 +1,23 @@
-"""Start as the recorder's command line, or as its worker."""
+"""Start the program: as the recorder and its other commands, or as a recorder's worker."""
 
 import signal
 import sys
 
+from parakeet_coreml.timing import Waterfall
+
 
 def main() -> None:
-    """Run what the command line says."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # until the recorder listens: leave, no traceback
+    """Run the command line; `worker` is for ourselves only and goes before everything else."""
+    waterfall = Waterfall()
+    # Until our own handlers are there, Ctrl-C ends the process and prints no traceback.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     if sys.argv[1:2] == ["worker"]:
-        from parakeet_coreml.backends.worker import serve  # noqa: PLC0415  it needs no click
+        from parakeet_coreml.backends.worker import serve  # noqa: PLC0415  without click
 
-        serve(sys.argv[2])
-    from parakeet_coreml import cli  # noqa: PLC0415  the worker needs no click
+        serve(sys.argv[2] if len(sys.argv) > 2 else "")  # noqa: PLR2004  program, worker, spec
+    from parakeet_coreml.cli import run  # noqa: PLC0415  a worker needs no click
 
-    cli.main()
+    run(waterfall)
 
 
 if __name__ == "__main__":

@@ -41,7 +41,7 @@ class Line:
 class Monitor:
     """Who is told what happens on the way, and the account of every sample at 16 kHz.
 
-    At the end `captured == transcribed + silent + failed`.
+    At the end `captured == transcribed + silent + lost`.
     """
 
     heard: Callable[[Samples, int], None]
@@ -56,6 +56,9 @@ class Monitor:
     transcribed: int = 0
     silent: int = 0
     lost: int = 0
+    """Samples whose window failed."""
+    unheard: int = 0
+    """Samples of speech in windows in which the model heard nothing."""
 
 
 def transcribe(
@@ -151,3 +154,4 @@ def _account(monitor: Monitor, result: Decoded) -> None:
         monitor.silent += fresh
     else:
         monitor.transcribed += fresh
+        monitor.unheard += 0 if result.hypothesis else result.window.voiced

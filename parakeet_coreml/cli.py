@@ -1,0 +1,165 @@
+"""The command line: parse, wire, exit codes. Decides nothing about audio."""
+
+import json
+import sys
+from typing import Any, NoReturn
+
+import click
+
+from parakeet_coreml import __version__, host
+from parakeet_coreml.audio import MAX_RATE, MIN_RATE, SAMPLE_RATE
+from parakeet_coreml.backends import NAMES
+from parakeet_coreml.errors import ParakeetError
+from parakeet_coreml.timing import Waterfall
+
+EXIT_CODES = """\b
+Exit codes:
+  0  ok, also when nobody spoke      20  model missing
+  1  internal error                  21  model corrupt
+  2  wrong usage, unreadable input   22  model will not load
+ 10  no microphone                   23  backend failed
+ 11  microphone silent               24  download failed
+ 12  microphone lost                 30  output lost
+ 13  transcription too far behind    31  disk error
+ 40  did not end when told to        130, 143  left at once
+"""
+
+
+class Commands(click.Group):
+    """Commands that are imported when they are used, for each brings its own libraries."""
+
+    def list_commands(self, _ctx: click.Context) -> list[str]:
+        """Return the names in the order of a first use."""
+        return ["progressive-record", "devices", "models"]
+
+    def get_command(self, _ctx: click.Context, name: str) -> click.Command | None:
+        """Return the command of that name."""
+        if name == "models":
+            from parakeet_coreml import models_cli  # noqa: PLC0415  see the class
+
+            return models_cli.models
+        return self.commands.get(name)
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="parakeet-coreml", message="%(prog)s %(version)s")
+def main() -> None:
+    """Dictation engine: microphone to words, as JSON lines, while the person still speaks.
+
+    \b
+    parakeet-coreml progressive-record --model tiny-en --input speech.wav
+    parakeet-coreml progressive-record --model tiny-en --format text
+    """  # noqa: D301  \b is click's
+
+
+@main.command(
+    "progressive-record",
+    epilog=EXIT_CODES,
+    context_settings={"auto_envvar_prefix": "PARAKEET_COREML", "show_default": True},
+)
+@click.option(
+    "--input",
+    default="mic",
+    metavar="mic|FILE|-",
+    help="The microphone, a sound file, or raw mono PCM on stdin.",
+)
+@click.option("--realtime", is_flag=True, help="Play FILE at 1x, as a microphone would.")
+@click.option(
+    "--input-rate",
+    type=click.IntRange(MIN_RATE, MAX_RATE),
+    default=SAMPLE_RATE,
+    metavar="HZ",
+    help="Sample rate of raw PCM.",
+)
+@click.option(
+    "--input-encoding",
+    type=click.Choice(["s16le", "f32le"]),
+    default="s16le",
+    help="Encoding of raw PCM.",
+)
+@click.option("--device", metavar="NAME|INDEX", help="Microphone; part of its name will do.")
+@click.option(
+    "--model",
+    default="v3",
+    metavar="v3|v2|110m|tiny-en|DIR",
+    help="Model; tiny-en is built in and understands little.",
+)
+@click.option("--models-dir", metavar="DIR", help="Where models lie.  [default: user-data folder]")
+@click.option(
+    "--backend",
+    type=click.Choice(["auto", *NAMES]),
+    default="auto",
+    help="Who runs it; auto: coreml on an Apple-silicon Mac, onnx elsewhere.",
+)
+@click.option(
+    "--compute-units",
+    type=click.Choice(["cpu_and_ne", "all", "cpu_and_gpu", "cpu_only"]),
+    help="For coreml.  [default: cpu_and_ne; cpu_and_gpu on macOS 14]",
+)
+@click.option("--chunk-seconds", type=float, default=15.0, help="Audio behind one line, 5 to 120.")
+@click.option("--overlap-seconds", type=float, default=2.0, help="Audio two windows share.")
+@click.option("--max-seconds", type=float, default=14_400.0, help="Stop after this much audio.")
+@click.option(
+    "--events",
+    default="",
+    metavar="NAMES|all",
+    help="More lines: hello, ready, level, speech, partial, warning, timing.",
+)
+@click.option("--meta", is_flag=True, help="More keys: times, backend, model, reason, account.")
+@click.option("--words", is_flag=True, help="Words with times in each chunk.")
+@click.option(
+    "--format", type=click.Choice(["json", "text"]), default="json", help="Lines or text."
+)
+@click.option("--in-process", is_flag=True, help="No worker process; for debugging.")
+@click.pass_obj
+def progressive_record(waterfall: Waterfall, /, **settings: Any) -> int:  # noqa: ANN401  click checks them
+    """Record and transcribe until told to stop; one JSON line per chunk on stdout.
+
+    Stop with a line `stop` on stdin, by closing stdin, or with Ctrl-C: what was said is still
+    transcribed, and the last line is always `done`. `cancel` or a second Ctrl-C leaves at once.
+
+    Every option can be set in the environment: --chunk-seconds as PARAKEET_COREML_CHUNK_SECONDS.
+    """
+    from parakeet_coreml.recording import Options, record  # noqa: PLC0415  not for --help
+
+    return record(Options(**settings), waterfall=waterfall)
+
+
+@main.command()
+@click.option("--json", "as_json", is_flag=True, help="One JSON array instead of a table.")
+def devices(*, as_json: bool) -> int:
+    """List the microphones; * marks the default one."""
+    from dataclasses import asdict  # noqa: PLC0415  only here
+
+    from parakeet_coreml.capture import list_devices  # noqa: PLC0415  PortAudio only here
+
+    found = list_devices()
+    if as_json:
+        click.echo(json.dumps([asdict(device) for device in found]))
+        return 0
+    from parakeet_coreml.events import plain  # noqa: PLC0415  only here
+
+    for device in found:
+        mark = "*" if device.is_default else " "
+        click.echo(
+            f"{mark} {device.index:3}  {plain(device.name)}  "
+            f"({device.channels} ch, {device.rate:g} Hz, {plain(device.host_api)})"
+        )
+    return 0
+
+
+def run(waterfall: Waterfall) -> NoReturn:
+    """Run the command line and leave with its exit code; never a traceback for a user's error."""
+    try:
+        code = main.main(obj=waterfall, prog_name="parakeet-coreml", standalone_mode=False)
+    except click.ClickException as error:
+        error.show(sys.stderr)
+        code = error.exit_code
+    except click.Abort:
+        code = 130
+    except ParakeetError as error:
+        host.say(f"Error: {error.message}" + (f"\n{error.hint}" if error.hint else ""))
+        code = error.exit_code
+    except BrokenPipeError:
+        code = 30
+    host.leave(code if isinstance(code, int) else 0)
