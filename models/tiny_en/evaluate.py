@@ -1,0 +1,269 @@
+"""Measure the shipped files: word errors by kind, noise and length, and words heard where there are none."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import soundfile
+import torch
+from numpy.typing import NDArray
+
+from models.tiny_en import augment, export
+from models.tiny_en.mixture import HELD_SPEAKER, HELD_TAKES, digit_string, packs, real_digits
+from models.tiny_en.model import DURATIONS, Features
+from models.tiny_en.tokens import BLANK
+from models.tiny_en.voices import to_rate
+
+Samples = NDArray[np.float32]
+RATE = 16_000
+WINDOW = 15 * RATE
+JFK = (
+    "and so my fellow americans ask not what your country can do for you "
+    "ask what you can do for your country"
+)
+
+
+def main() -> None:
+    """Print the tables of the model card."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--work", type=Path, default=Path("/var/tmp/tiny-en"))
+    parser.add_argument("--digits", type=Path, required=True)
+    parser.add_argument("--model", type=Path, default=export.SHIPPED)
+    parser.add_argument("--jfk", type=Path, help="a public-domain speech, reported whatever comes out")
+    parser.add_argument("--show", action="store_true", help="print what was heard wrong")
+    parser.add_argument("--quick", action="store_true", help="only the first table")
+    options = parser.parse_args()
+    recogniser = Recogniser(options.model)
+    sets = speech(options.work, options.digits)
+    heading("speech", "clean, each utterance alone")
+    for name, cases in sets.items():
+        row(name, score(recogniser, cases, show=options.show))
+    if options.quick:
+        return
+    noisy(recogniser, sets)
+    lengths(recogniser, sets)
+    wordless(recogniser)
+    if options.jfk:
+        samples, rate = soundfile.read(options.jfk, dtype="float32")
+        case = [(JFK, to_rate(samples, rate))]
+        row("a real speech (Kennedy, 11 s)", score(recogniser, case, show=True))
+
+
+@dataclass(frozen=True)
+class Errors:
+    """Word errors, and the words they are counted against."""
+
+    substituted: int = 0
+    deleted: int = 0
+    inserted: int = 0
+    words: int = 0
+
+    def __add__(self, other: Errors) -> Errors:
+        """Add up."""
+        return Errors(
+            self.substituted + other.substituted,
+            self.deleted + other.deleted,
+            self.inserted + other.inserted,
+            self.words + other.words,
+        )
+
+    @property
+    def rate(self) -> float:
+        """WER in percent."""
+        return 100 * (self.substituted + self.deleted + self.inserted) / max(1, self.words)
+
+
+def errors(reference: list[str], heard: list[str]) -> Errors:
+    """Align two word lists at least cost."""
+    previous = [Errors(inserted=i) for i in range(len(heard) + 1)]
+    for i, word in enumerate(reference, 1):
+        row_ = [Errors(deleted=i)]
+        for j, other in enumerate(heard, 1):
+            same = previous[j - 1] + Errors(substituted=int(word != other))
+            options = [same, previous[j] + Errors(deleted=1), row_[-1] + Errors(inserted=1)]
+            row_.append(min(options, key=lambda e: e.substituted + e.deleted + e.inserted))
+        previous = row_
+    return previous[-1] + Errors(words=len(reference))
+
+
+class Recogniser:
+    """Greedy TDT over the ONNX files, written apart from the package it checks."""
+
+    def __init__(self, folder: Path) -> None:
+        """Load both graphs and the pieces."""
+        sessions = (onnxruntime.InferenceSession(str(folder / f"{n}-model.onnx")) for n in ("encoder", "decoder_joint"))
+        self.encoder, self.decoder = sessions
+        self.pieces = [line.split(" ")[0] for line in (folder / "vocab.txt").read_text("utf-8").splitlines()]
+        manifest = json.loads((folder / "manifest.json").read_text())
+        self.state = np.zeros((manifest["predictor_layers"], 1, manifest["predictor_hidden"]), np.float32)
+        self.features = Features()
+
+    def __call__(self, samples: Samples) -> str:
+        """Say what is heard."""
+        mel, counts = self.features(torch.from_numpy(samples)[None], torch.tensor([len(samples)]))
+        feeds = {"audio_signal": mel.transpose(1, 2).numpy(), "length": counts.numpy()}
+        frames, total = self.encoder.run(None, feeds)
+        ids = self.search(frames, int(total[0]))
+        return "".join(self.pieces[i] for i in ids).replace("▁", " ").strip()
+
+    def search(self, frames: Samples, total: int) -> list[int]:
+        """Take the best token and the best duration, step by step."""
+        ids: list[int] = []
+        state, frame, here = (self.state, self.state), 0, 0
+        while frame < total:
+            feeds = {
+                "encoder_outputs": frames[:, :, frame : frame + 1],
+                "targets": np.array([[ids[-1] if ids else BLANK]], np.int32),
+                "target_length": np.array([1], np.int32),
+                "input_states_1": state[0],
+                "input_states_2": state[1],
+            }
+            logits, _, *after = self.decoder.run(None, feeds)
+            logits = logits.reshape(-1)
+            token = int(logits[: BLANK + 1].argmax())
+            duration = DURATIONS[int(logits[BLANK + 1 :].argmax())]
+            if token != BLANK:
+                ids.append(token)
+                state, here = (after[0], after[1]), here + 1
+            if duration == 0 and (token == BLANK or here >= 10):
+                duration = 1
+            if duration:
+                frame, here = frame + duration, 0
+        return ids
+
+
+Case = tuple[str, Samples]
+
+
+def speech(work: Path, digits: Path) -> dict[str, list[Case]]:
+    """Collect what was set apart: a real speaker, takes of the others, two families of voices, sentences."""
+    rng = np.random.default_rng(7)
+    never = real_digits(digits, lambda speaker, _: speaker == HELD_SPEAKER)[HELD_SPEAKER]
+    others = real_digits(digits, lambda who, take: who != HELD_SPEAKER and take in HELD_TAKES)
+    lengths_ = [1, 2, 3, 4, 5, 6, 7, 8]
+    sets = {
+        "digits, real speaker never heard": [
+            edged(digit_string(rng, never, lengths_[i % 8])) for i in range(120)
+        ],
+        "digits, real speakers known, takes never heard": [
+            edged(digit_string(rng, takes, lengths_[i % 8])) for takes in others.values() for i in range(40)
+        ],
+    }
+    kinds = {"held": "sentences never heard", "digits": "digits"}
+    for name, label in (("e-slt", "flite slt"), ("e-kokoro", "six Kokoro voices")):
+        items = packs(work).get(name, [])
+        for kind, what in kinds.items():
+            cases = [edged((i.text, i.pcm.astype(np.float32) / 32_768)) for i in items if i.kind == kind]
+            sets[f"{what}, voice never heard ({label})"] = cases
+    return sets
+
+
+def edged(case: Case) -> Case:
+    """Put 0.3 s of faint noise around an utterance, as a recording has."""
+    words, samples = case
+    padded = np.pad(samples, int(0.3 * RATE))
+    noise = np.random.default_rng(len(samples)).standard_normal(len(padded)).astype(np.float32)
+    return words, padded + noise * np.float32(3e-4)
+
+
+def score(recogniser: Recogniser, cases: Iterable[Case], *, show: bool = False) -> Errors:
+    """Add up the errors of all cases."""
+    total = Errors()
+    for reference, samples in cases:
+        heard = recogniser(samples)
+        found = errors(reference.split(), heard.split())
+        if show and found.rate:
+            print(f"    {reference}\n  → {heard}")
+        total += found
+    return total
+
+
+def heading(name: str, about: str) -> None:
+    """Open a table."""
+    print(f"\n| {name} ({about}) | words | WER | S | D | I |\n|---|---:|---:|---:|---:|---:|", flush=True)
+
+
+def row(name: str, found: Errors) -> None:
+    """Print one line of a table."""
+    cells = [found.words, f"{found.rate:.1f} %", found.substituted, found.deleted, found.inserted]
+    print(f"| {name} | " + " | ".join(map(str, cells)) + " |", flush=True)
+
+
+def noisy(recogniser: Recogniser, sets: dict[str, list[Case]]) -> None:
+    """Add noise of two colours at three levels."""
+    heading("noise", "signal to noise ratio over the whole utterance")
+    for name, cases in sets.items():
+        for ratio in (20, 10, 5):
+            for slope, colour in ((0.0, "white"), (1.0, "pink")):
+                row(f"{name}, {colour} {ratio} dB", score(recogniser, with_noise(cases[:40], ratio, slope)))
+
+
+def with_noise(cases: list[Case], ratio: float, slope: float) -> Iterator[Case]:
+    """Spoil each case by a fixed ratio."""
+    rng = np.random.default_rng(11)
+    for words, samples in cases:
+        level = np.sqrt((samples**2).mean()) * 10 ** (-ratio / 20)
+        yield words, samples + augment.coloured(rng, len(samples), slope) * np.float32(level)
+
+
+def lengths(recogniser: Recogniser, sets: dict[str, list[Case]]) -> None:
+    """Sort all utterances by length, and join them to fill windows of 15 s."""
+    heading("length", "all sets above together")
+    cases = [case for cases in sets.values() for case in cases]
+    for low, high in ((0, 2), (2, 4), (4, 8), (8, 15)):
+        some = [case for case in cases if low * RATE <= len(case[1]) < high * RATE]
+        row(f"{low} to {high} s", score(recogniser, some))
+    for name, some in sets.items():
+        row(f"joined to 15 s: {name}", score(recogniser, joined(some)))
+
+
+def joined(cases: list[Case]) -> Iterator[Case]:
+    """Fill windows of at most 15 s with utterance after utterance."""
+    words: list[str] = []
+    parts: list[Samples] = []
+    for reference, samples in cases:
+        if parts and sum(map(len, parts)) + len(samples) > WINDOW:
+            yield " ".join(words), np.concatenate(parts)
+            words, parts = [], []
+        words.append(reference)
+        parts.append(samples)
+    if parts:
+        yield " ".join(words), np.concatenate(parts)
+
+
+def wordless(recogniser: Recogniser) -> None:
+    """Listen to ten minutes and more without a word."""
+    rng = np.random.default_rng(5)
+    makers: dict[str, Callable[[], Samples]] = {
+        "digital silence": lambda: np.zeros(WINDOW, np.float32),
+        "faint noise": lambda: augment.coloured(rng, WINDOW, 1.0) * np.float32(3e-4),
+        "white noise": lambda: augment.coloured(rng, WINDOW, 0.0) * np.float32(0.05),
+        "pink noise": lambda: augment.coloured(rng, WINDOW, 1.0) * np.float32(0.05),
+        "brown noise": lambda: augment.coloured(rng, WINDOW, 2.0) * np.float32(0.05),
+        "hum": lambda: mixed(rng, augment.hum(rng, WINDOW)),
+        "clicks and keys": lambda: mixed(rng, augment.clicks(rng, WINDOW)),
+        "music-like": lambda: mixed(rng, augment.music(rng, WINDOW)),
+        "tones and sweeps": lambda: mixed(rng, augment.tones(rng, WINDOW)),
+        "breath and rustle": lambda: mixed(rng, augment.breath(rng, WINDOW)),
+    }
+    print("\n| no speech (15 s windows) | minutes | words heard |\n|---|---:|---:|")
+    for name, make in makers.items():
+        count = 1 if name == "digital silence" else 5
+        words = [word for _ in range(count) for word in recogniser(np.clip(make(), -1, 1)).split()]
+        print(f"| {name} | {count / 4:.2f} | {len(words)} {' '.join(words[:5])} |", flush=True)
+
+
+def mixed(rng: np.random.Generator, sound: Samples) -> Samples:
+    """Bring a sound to a usual level over a faint floor."""
+    floor = augment.coloured(rng, len(sound), 1.0) * 2e-4
+    return (sound * rng.uniform(0.01, 0.1) + floor).astype(np.float32)
+
+
+if __name__ == "__main__":
+    main()

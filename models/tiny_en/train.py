@@ -1,0 +1,215 @@
+"""Train tiny-en by a schedule that may be edited while it runs; checkpoint, resume, log."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from models.tiny_en import tokens
+from models.tiny_en.mixture import Mixture, Stage, schedule
+from models.tiny_en.model import Features, TinyModel
+
+SAVE_EVERY = 180.0
+"""Seconds between checkpoints."""
+RENDEZVOUS = "tcp://127.0.0.1:29511"
+"""Where the processes of one training meet."""
+SCHEDULE = Path(__file__).with_name("schedule.json")
+"""The stages of the recipe."""
+
+
+def main() -> None:
+    """Run or resume the training in `--work`/run."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--work", type=Path, default=Path("/var/tmp/tiny-en"))
+    parser.add_argument("--digits", type=Path, required=True, help="folder of the Free Spoken Digit Dataset")
+    parser.add_argument("--schedule", type=Path, default=SCHEDULE)
+    parser.add_argument("--run", default="run", help="name of the run's folder")
+    parser.add_argument("--init", type=Path, help="checkpoint to start from")
+    parser.add_argument("--ranks", type=int, default=2, help="processes of one thread that share each step")
+    options = parser.parse_args()
+    context = multiprocessing.get_context("spawn")
+    helpers = [context.Process(target=work, args=(options, rank)) for rank in range(1, options.ranks)]
+    for helper in helpers:
+        helper.start()
+    work(options, 0)
+
+
+def work(options: argparse.Namespace, rank: int) -> None:
+    """Train as one of several processes: threads inside one would wait for each other at every operation."""
+    torch.set_num_threads(1)
+    torch.manual_seed(int(time.time()) + rank)
+    torch.distributed.init_process_group(
+        "gloo", init_method=RENDEZVOUS, rank=rank, world_size=options.ranks
+    )
+    Trainer(options, rank).run()
+
+
+def feed(options: argparse.Namespace, rank: int, step: Any, queue: Any) -> None:
+    """Fill the queue with batches of the stage the trainer is in; the other process."""
+    os.nice(1)
+    torch.set_num_threads(1)
+    mixture = Mixture(options.work, options.digits, seed=int(time.time()) + rank)
+    for batch in mixture.batches(lambda: stage_at(options.schedule, step.value)):
+        queue.put(batch)
+
+
+def stage_at(path: Path, step: int) -> Stage:
+    """Find the stage a step belongs to; the last one has no end."""
+    stages = schedule(path)
+    return next((stage for stage in stages if step < stage.until), stages[-1])
+
+
+class Trainer:
+    """The loop and all it remembers."""
+
+    def __init__(self, options: argparse.Namespace, rank: int) -> None:
+        """Build, or load the last checkpoint; rank 0 is the one that logs and saves."""
+        self.options, self.rank, self.folder = options, rank, options.work / options.run
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.pieces = tokens.load(options.work)
+        self.model, self.features = TinyModel(), Features()
+        self.average: dict[str, Tensor] = {}
+        self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=1e-4, betas=(0.9, 0.98), weight_decay=1e-3)
+        self.step, self.heard, self.saved = 0, 0.0, time.monotonic()
+        last = self.folder / "last.pt"
+        if last.exists():
+            self.resume(torch.load(last, weights_only=True))
+        elif options.init:
+            self.model.load_state_dict(torch.load(options.init, weights_only=True)["model"])
+        for value in self.model.state_dict().values():
+            torch.distributed.broadcast(value, 0)
+        print(sum(p.numel() for p in self.model.tdt.parameters()), "parameters, step", self.step, flush=True)
+
+    def resume(self, state: dict[str, Any]) -> None:
+        """Go on where a checkpoint stopped."""
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.step, self.heard, self.average = state["step"], state["heard"], state["average"]
+
+    def run(self) -> None:
+        """Train until the last stage's end."""
+        step = multiprocessing.Value("q", self.step)
+        queue: Any = multiprocessing.Queue(maxsize=12)
+        multiprocessing.Process(target=feed, args=(self.options, self.rank, step, queue), daemon=True).start()
+        sums, since = np.zeros(3), time.monotonic()
+        last = schedule(self.options.schedule)[-1].until
+        while self.step < last:
+            sums += self.learn(stage_at(self.options.schedule, self.step), *queue.get())
+            self.step += 1
+            step.value = self.step
+            if self.step % 50 == 0 and self.rank == 0:
+                took, since = time.monotonic() - since, time.monotonic()
+                self.log(sums / 50, took)
+                sums[:] = 0
+            if self.step % 50 == 0:
+                last = schedule(self.options.schedule)[-1].until
+            if self.rank == 0 and time.monotonic() - self.saved > SAVE_EVERY:
+                self.save()
+        if self.rank == 0:
+            self.save()
+
+    def learn(self, stage: Stage, texts: list[str], samples: Any, lengths: Any) -> Any:
+        """Take one step; return CTC loss, TDT loss and seconds heard."""
+        self.model.train()
+        ids = [torch.tensor(self.pieces.encode(words), dtype=torch.long) for words in texts]
+        sizes = torch.tensor([len(one) for one in ids])
+        targets = torch.nn.utils.rnn.pad_sequence(ids, batch_first=True)
+        features, counts = self.spoiled(torch.from_numpy(samples), torch.from_numpy(lengths), stage.strength)
+        frames, counts = self.model.encode(features, counts)
+        zero = torch.zeros(())
+        ctc = self.model.ctc_loss(frames, counts, targets, sizes) if stage.ctc else zero
+        tdt = self.model.tdt_loss(frames, counts, targets, sizes) if stage.tdt else zero
+        for group in self.optimizer.param_groups:
+            group["lr"] = stage.rate * min(1.0, (self.step + 1) / 300)
+        self.optimizer.zero_grad(set_to_none=True)
+        (stage.ctc * ctc + stage.tdt * tdt).backward()
+        self.share()
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), 2.0)
+        self.optimizer.step()
+        if self.step % 5 == 0 and self.rank == 0:
+            self.blend()
+        seconds = float(lengths.sum()) / 16_000 * self.options.ranks
+        self.heard += seconds
+        return np.array([ctc.item(), tdt.item(), seconds])
+
+    def share(self) -> None:
+        """Average the gradients of all processes."""
+        grads = [p.grad for p in self.model.parameters() if p.grad is not None]
+        flat = torch.cat([grad.reshape(-1) for grad in grads])
+        torch.distributed.all_reduce(flat)
+        parts = (flat / self.options.ranks).split([grad.numel() for grad in grads])
+        for grad, part in zip(grads, parts, strict=True):
+            grad.copy_(part.view_as(grad))
+
+    def spoiled(self, samples: Tensor, lengths: Tensor, strength: float) -> tuple[Tensor, Tensor]:
+        """Compute features, warp their frequency axis, and mask stripes of them."""
+        counts = lengths // 160
+        with torch.no_grad():
+            mel = self.features.log_mel(samples, lengths)
+            if strength:
+                mel = bent(mel, strength)
+            features = self.features.normal(mel, counts)
+            if strength:
+                striped(features, counts, strength)
+        return features, counts
+
+    def blend(self) -> None:
+        """Keep a running average of the weights: it is what is shipped."""
+        keep = min(0.99, self.step / (self.step + 100))
+        with torch.no_grad():
+            for name, value in self.model.state_dict().items():
+                if name not in self.average or not value.dtype.is_floating_point:
+                    self.average[name] = value.clone()
+                else:
+                    self.average[name].lerp_(value, 1 - keep)
+
+    def log(self, means: Any, took: float) -> None:
+        """Append a line to the curve."""
+        line = {"step": self.step, "hours": round(self.heard / 3600, 3), "ctc": round(means[0], 4)}
+        line |= {"tdt": round(means[1], 4), "speed": round(means[2] * 50 / took, 1), "at": int(time.time())}
+        with (self.folder / "curve.jsonl").open("a") as curve:
+            curve.write(json.dumps(line) + "\n")
+        print(json.dumps(line), flush=True)
+
+    def save(self) -> None:
+        """Write the checkpoint whole or not at all."""
+        state = {"model": self.model.state_dict(), "optimizer": self.optimizer.state_dict(), "step": self.step}
+        part = self.folder / "part.pt"
+        torch.save(state | {"heard": self.heard, "average": self.average}, part)
+        part.replace(self.folder / "last.pt")
+        self.saved = time.monotonic()
+
+
+def bent(mel: Tensor, strength: float) -> Tensor:
+    """Stretch each utterance's frequency axis a little: other throats."""
+    factor = 1 + 0.08 * strength * torch.randn(len(mel), 1).clamp(-2, 2)
+    bins = (torch.arange(128)[None, :] * factor).clamp(0, 127)
+    low = bins.floor().long().clamp(max=126)
+    part = (bins - low)[:, None, :]
+    low = low[:, None, :].expand_as(mel)
+    return mel.gather(2, low) * (1 - part) + mel.gather(2, low + 1) * part
+
+
+def striped(features: Tensor, counts: Tensor, strength: float) -> None:
+    """Blank out stripes of frequency and of time, in place."""
+    for row, count in zip(features, counts.tolist(), strict=True):
+        for _ in range(2):
+            width = int(torch.randint(0, 1 + int(24 * strength), ()))
+            start = int(torch.randint(0, 128 - width, ()))
+            row[:, start : start + width] = 0
+            size = int(torch.randint(0, 1 + int(min(20, 0.06 * count) * strength), ()))
+            begin = int(torch.randint(0, max(1, count - size), ()))
+            row[begin : begin + size] = 0
+
+
+if __name__ == "__main__":
+    main()

