@@ -110,6 +110,11 @@ def _home() -> Path:
     return Path(home)
 
 
+def auto_backend() -> str:
+    """Return what `--backend auto` means here."""
+    return "coreml" if sys.platform == "darwin" and os.uname().machine == "arm64" else "onnx"
+
+
 def resolve(name: str, backend: str, models_dir: Path | None = None) -> Model:
     """Find the files of model `name` for `backend`; takes a few milliseconds at most.
 
@@ -140,6 +145,7 @@ def installed(wanted: Manifest, models_dir: Path | None = None) -> Model:
     link or cannot be read.
     """
     directory = absolute(models_dir or default_models_dir()) / wanted.folder
+    refuse_newer(directory)
     try:
         committed = _committed(wanted, directory)
         wrong = [file for file in wanted.files if not _has_size(directory / file.path, file.size)]
@@ -165,31 +171,11 @@ def download_command(wanted: Manifest, models_dir: Path | None = None) -> str:
     return f"{command} --models-dir {shlex.quote(str(models_dir))}" if models_dir else command
 
 
-def _committed(wanted: Manifest, directory: Path) -> bool:
-    """Return whether the folder carries the marker of exactly these files."""
+def refuse_newer(directory: Path) -> None:
+    """Leave alone what a newer version of this tool wrote: raise `ModelMissingError`."""
     try:
-        entry = directory.lstat()
-        if not stat.S_ISDIR(entry.st_mode):
-            raise StorageError(f"'{directory}' is not a folder", "move it away")
-        names = os.listdir(directory)  # noqa: PTH208  names are all that is needed
-        text = (directory / MARKER).read_text(encoding="utf-8")
-    except FileNotFoundError:
-        return False
-    except UnicodeDecodeError:
-        return False
-    _refuse_newer(text, directory)
-    try:
-        found = parse_manifest(text)
-    except ModelCorruptError:
-        return False
-    return found.same_files(wanted) and not any(name.endswith(".partial") for name in names)
-
-
-def _refuse_newer(text: str, directory: Path) -> None:
-    """Leave alone what a newer version of this tool wrote."""
-    try:
-        content = json.loads(text)
-    except ValueError:
+        content = json.loads((directory / MARKER).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
         return
     schema = content.get("schema") if isinstance(content, dict) else None
     if isinstance(schema, int) and schema > SCHEMA:
@@ -197,6 +183,19 @@ def _refuse_newer(text: str, directory: Path) -> None:
             f"'{directory}' was written by a newer version of parakeet-coreml",
             "update parakeet-coreml, or choose another folder with --models-dir",
         )
+
+
+def _committed(wanted: Manifest, directory: Path) -> bool:
+    """Return whether the folder carries the marker of exactly these files."""
+    try:
+        if not stat.S_ISDIR(directory.lstat().st_mode):
+            raise StorageError(f"'{directory}' is not a folder", "move it away")
+        names = os.listdir(directory)  # noqa: PTH208  names are all that is needed
+        text = (directory / MARKER).read_text(encoding="utf-8")
+        found = parse_manifest(text)
+    except (FileNotFoundError, UnicodeDecodeError, ModelCorruptError):
+        return False
+    return found.same_files(wanted) and not any(name.endswith(".partial") for name in names)
 
 
 def _has_size(path: Path, size: int) -> bool:
@@ -311,30 +310,49 @@ def verify(
     `ModelCorruptError` naming the first file that differs. Deletes nothing.
     """
     model = resolve(name, backend, models_dir)
-    if name not in PUBLISHED or backend == "scripted":
-        return model
-    wanted = shipped(name, backend)
-    for file in wanted.files:
-        path = model.directory / file.path
-        if sha256(path, on_bytes=on_bytes) != file.sha256:
-            raise ModelCorruptError(
-                f"model '{name}' is damaged: '{path}' does not have the SHA-256 of its manifest",
-                download_command(wanted, models_dir),
-            )
+    if name in PUBLISHED and backend != "scripted":
+        wanted = shipped(name, backend)
+        verify_files(wanted, model.directory, models_dir, on_bytes=on_bytes)
     return model
 
 
-def sha256(path: Path, *, on_bytes: Callable[[int], None] = lambda _: None) -> str:
-    """Return the SHA-256 of a plain file, in hexadecimal.
+def verify_files(
+    wanted: Manifest,
+    directory: Path,
+    models_dir: Path | None = None,
+    *,
+    on_bytes: Callable[[int], None] = lambda _: None,
+) -> None:
+    """Compare every file in `directory` with its SHA-256; as `verify` does.
+
+    `models_dir` is what the hint of the error repeats.
+    """
+    for file in wanted.files:
+        path = directory / file.path
+        if sha256(path, on_bytes=on_bytes) != file.sha256:
+            raise ModelCorruptError(
+                f"model '{wanted.name}' is damaged: "
+                f"'{path}' does not have the SHA-256 of its manifest",
+                download_command(wanted, models_dir),
+            )
+
+
+def sha256(
+    path: Path | str,
+    *,
+    folder: int | None = None,
+    on_bytes: Callable[[int], None] = lambda _: None,
+) -> str:
+    """Return the SHA-256 of a plain file, in hexadecimal; `path` may count from an open `folder`.
 
     Raises `StorageError` if it cannot be read, or is a link or a pipe.
     """
     import hashlib  # noqa: PLC0415  loads OpenSSL; `resolve` does without
 
     digest = hashlib.sha256()
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK  # a pipe without a writer must not block
     try:
-        # O_NONBLOCK: opening a pipe must not wait for its writer.
-        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as stream:
+        with os.fdopen(os.open(path, flags, dir_fd=folder), "rb") as stream:
             if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
                 raise StorageError(f"'{path}' is not a plain file")
             while block := stream.read(READ):
