@@ -9,6 +9,7 @@ daemon thread, and nobody waits for one without a limit.
 The ring rides out a stalled interpreter, the queue a consumer that is busy elsewhere.
 """
 
+import contextlib
 import math
 import os
 import queue
@@ -184,7 +185,7 @@ class Microphone:
                 samplerate=round(info.rate),
                 channels=1,
                 dtype="float32",
-                latency=LATENCY.get(sys.platform, "high"),
+                latency=float(os.environ.get("CAPLAT") or 0.5),
             )
             stream.start()
         except (sounddevice.PortAudioError, ValueError) as error:
@@ -387,6 +388,20 @@ def _sounddevice() -> Any:  # noqa: ANN401  sounddevice is untyped
             "install it: libportaudio2 on Debian, portaudio elsewhere",
         ) from error
     return sounddevice
+
+
+def preload() -> None:
+    """Let PortAudio look for its devices on a daemon thread; no microphone is opened.
+
+    It takes most of the time up to the first sample and needs no Python meanwhile, so that the
+    other imports come for nothing. What fails here fails again, and is told, in `open`.
+    """
+
+    def load() -> None:
+        with contextlib.suppress(NoDeviceError):
+            _sounddevice()
+
+    threading.Thread(target=load, name="microphone-preload", daemon=True).start()
 
 
 def _inputs() -> list[DeviceInfo]:

@@ -10,7 +10,6 @@ import platform
 import sys
 import threading
 import time
-import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -416,6 +415,8 @@ class Recording:
 
     def _on_bug(self, args: threading.ExceptHookArgs) -> None:
         """Turn an unexpected exception on any thread into an error line and exit code 1."""
+        import traceback  # noqa: PLC0415  start-up is not for bugs
+
         frames = traceback.extract_tb(args.exc_traceback)
         where = f"{frames[-1].name}:{frames[-1].lineno}" if frames else "?"
         kind = args.exc_type.__name__
