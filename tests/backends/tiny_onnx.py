@@ -1,13 +1,14 @@
 """Random networks in the layout of the published ONNX models: they say nonsense, but they run.
 
-    encoder        (1, 128, T) -> convolution over 8 mel frames -> tanh -> (1, D, ceil(T / 8))
-    decoder_joint  embedding -> LSTM layers -> + encoder frame -> tanh -> logits
+encoder        (1, 128, T) -> convolution over 8 mel frames -> tanh -> (1, D, ceil(T / 8))
+decoder_joint  embedding -> LSTM layers -> + encoder frame -> tanh -> logits
 """
 
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -23,6 +24,8 @@ BLANK = len(PIECES)
 DURATIONS = 5
 OPSET = 17
 IR_VERSION = 9
+
+Weights = dict[str, NDArray[Any]]
 
 MEL_BINS = 128
 SUBSAMPLING = 8
@@ -61,7 +64,7 @@ def write_pair(folder: Path, recipe: Recipe = Recipe(), suffix: str = "") -> Pat
 def encoder(recipe: Recipe) -> onnx.ModelProto:
     """Return a graph whose frames depend on 80 ms of features each."""
     rng = np.random.default_rng(recipe.seed)
-    weights = {
+    weights: Weights = {
         "kernel": rng.normal(0, 0.12, (DIMENSION, recipe.bins, SUBSAMPLING)).astype(np.float32),
         "seven": np.array([SUBSAMPLING - 1], dtype=np.int64),
         "eight": np.array([SUBSAMPLING], dtype=np.int64),
@@ -94,7 +97,7 @@ def decoder_joint(recipe: Recipe) -> onnx.ModelProto:
     rng = np.random.default_rng(recipe.seed + 1)
     bias = np.zeros(recipe.outputs, dtype=np.float32)
     bias[BLANK] = recipe.blank_bias
-    weights = {
+    weights: Weights = {
         "embedding": _normal(rng, (BLANK + 1, HIDDEN), 1.0),
         "frame_to_joined": _normal(rng, (recipe.joint_dimension, JOINED), 0.5),
         "prediction_to_joined": _normal(rng, (HIDDEN, JOINED), 1.5),
@@ -119,7 +122,7 @@ def decoder_joint(recipe: Recipe) -> onnx.ModelProto:
         helper.make_node("Add", ["unbiased", "bias"], ["outputs"]),
         helper.make_node("Identity", ["target_length"], ["prednet_lengths"]),
     ]
-    state = [recipe.layers, "B", HIDDEN]
+    state: list[int | str] = [recipe.layers, "B", HIDDEN]
     inputs = [
         helper.make_tensor_value_info(
             "encoder_outputs", TensorProto.FLOAT, ["B", recipe.joint_dimension, "T"]
@@ -138,9 +141,7 @@ def decoder_joint(recipe: Recipe) -> onnx.ModelProto:
     return _model(nodes, inputs, outputs, weights)
 
 
-def _lstm(
-    rng: np.random.Generator, layers: int, weights: dict[str, NDArray[np.generic]]
-) -> list[NodeProto]:
+def _lstm(rng: np.random.Generator, layers: int, weights: Weights) -> list[NodeProto]:
     """Return LSTM layers from `steps_0` to `steps_<layers>`, with states split and joined."""
     nodes = []
     for state in ("states_1", "states_2"):
@@ -184,7 +185,7 @@ def _model(
     nodes: Sequence[NodeProto],
     inputs: Sequence[onnx.ValueInfoProto],
     outputs: Sequence[onnx.ValueInfoProto],
-    weights: dict[str, NDArray[np.generic]],
+    weights: Weights,
 ) -> onnx.ModelProto:
     constants = [numpy_helper.from_array(array, name) for name, array in weights.items()]
     graph = helper.make_graph(nodes, "tiny", inputs, outputs, constants)
