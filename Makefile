@@ -1,0 +1,43 @@
+# Every target sets up what it needs; none wants to be told anything first.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SAMPLE := parakeet_coreml/samples/speech.wav
+
+.PHONY: run test check fix bench ramp clean
+.DEFAULT_GOAL := run
+
+run: $(VENV)/.run ## transcribe the bundled speech with the built-in model
+	$(BIN)/parakeet-coreml progressive-record --model tiny-en --backend onnx --input $(SAMPLE)
+
+test: $(VENV)/.dev ## run the tests
+	$(BIN)/python -P -m pytest
+
+check: $(VENV)/.dev ## format, lint, types, then the tests
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(MAKE) test
+
+fix: $(VENV)/.dev ## format, and mend what the linter can
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(VENV)/.dev ## print the figures of docs/BENCHMARKS.md for this machine
+	$(BIN)/python tests/bench/bench.py
+
+ramp: $(VENV)/.dev ## 60 s of counted samples through a busy recorder (part of the tests at 20 s)
+	PARAKEET_RAMP_SECONDS=60 $(BIN)/python -P -m pytest tests/audio -k ramp --timeout 300
+
+clean:
+	rm -rf $(VENV) dist .pytest_cache .ruff_cache .mypy_cache .hypothesis
+
+$(VENV)/.run: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
