@@ -193,7 +193,7 @@ class OnnxNetworks:
             frames = self.encode(np.zeros(SAMPLE_RATE, dtype=np.float32))
             if not len(frames):
                 raise ModelUnusableError(f"the encoder in {folder} gives no frames", _HINT)
-            logits = self._logits(frames[0], self.predict(self.blank, None))
+            logits = self._logits(frames[0], self.predict(0, None))  # 0 is a token of any model
         except BackendFailedError as e:
             raise ModelUnusableError(
                 f"the networks in {folder} do not run: {e.message}", _HINT
