@@ -32,10 +32,16 @@ Warn = Callable[[str, str], None]
 POLL = 0.02
 """Seconds between two looks into PortAudio's ring."""
 
-HELD_UP = 1.0
-"""Seconds between two looks after which the clock is asked whether all samples are there.
+HELD_UP = 5.0
+"""Seconds between two looks after which the clock is asked whether all samples came.
 
 PulseAudio keeps about 20 s for a process that is stopped, then drops without a flag (measured)."""
+
+SETTLED = 2.0
+"""Seconds after that in which late samples may still come."""
+
+LATE = 0.5
+"""Seconds of sound that may be under way at any moment."""
 
 STALL_WARNING = 1.5
 """Seconds without samples after which the user is told."""
@@ -120,7 +126,7 @@ class Microphone:
         self._failure = ""
         self._pace = Pace(0, 0.0)
         self._looked = math.inf
-        self._held_up = False
+        self._judged = math.inf
         self._stop_time = math.inf
         self._wake = threading.Event()
         self._closed = False
@@ -185,7 +191,7 @@ class Microphone:
                 samplerate=round(info.rate),
                 channels=1,
                 dtype="float32",
-                latency=float(os.environ.get("CAPLAT") or 0.5),
+                latency=LATENCY.get(sys.platform, "high"),
             )
             stream.start()
         except (sounddevice.PortAudioError, ValueError) as error:
@@ -226,7 +232,8 @@ class Microphone:
     def _read_once(self) -> int:
         """Take what is in the ring, without waiting; return how many samples that were."""
         now = time.monotonic()
-        self._held_up = self._held_up or now - self._looked > HELD_UP
+        if now - self._looked > HELD_UP:
+            self._judged = now + SETTLED
         self._looked = now
         count: int = self._stream.read_available
         if count > 0:
@@ -235,9 +242,9 @@ class Microphone:
             self._arrived.put(bytes(data))
             if overflowed:
                 self._fill()
-        elif self._held_up:
-            self._held_up = False
-            if self._pace.missing(now) > self.rate * STOP_LIMIT:
+        elif now > self._judged:
+            self._judged = math.inf
+            if self._pace.missing(now) > self.rate * LATE:
                 self._fill()
         return count
 

@@ -1,0 +1,62 @@
+"""Profiles, a report header that names the machine, and the sound server for every test folder."""
+
+import os
+import platform
+import shutil
+import sys
+from collections.abc import Iterator
+from ctypes.util import find_library
+from importlib.metadata import PackageNotFoundError, version
+
+import pytest
+from hypothesis import HealthCheck, settings
+from pulse import PulseServer
+from support import requires
+
+settings.register_profile(
+    "dev", max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.register_profile(
+    "ci",
+    max_examples=300,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("ci" if os.environ.get("CI") else "dev")
+
+LIBRARIES = (
+    "numpy",
+    "onnxruntime",
+    "sounddevice",
+    "soundfile",
+    "soxr",
+    "hypothesis",
+    "coremltools",
+)
+
+
+def pytest_report_header() -> list[str]:
+    """Name what the results depend on."""
+    return [
+        f"machine: {platform.platform()}, {os.cpu_count()} cores, Python {sys.version.split()[0]}",
+        "libraries: " + ", ".join(f"{name} {_version(name)}" for name in LIBRARIES),
+        f"sound: portaudio {find_library('portaudio')}, pulseaudio {shutil.which('pulseaudio')}",
+    ]
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "absent"
+
+
+@pytest.fixture
+def pulse() -> Iterator[PulseServer]:
+    """Give a private PulseAudio server with one microphone, and stop it afterwards."""
+    requires("PulseAudio", present=bool(shutil.which("pulseaudio") and shutil.which("pactl")))
+    requires("PortAudio", present=find_library("portaudio") is not None)
+    with PulseServer() as server:
+        yield server
