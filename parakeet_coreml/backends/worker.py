@@ -53,6 +53,11 @@ One second at 16 kHz; `audio` has the rate but needs NumPy."""
 SHIELDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """Signals that reach the whole process group but are the recorder's to act on."""
 
+LONGEST = 1_800
+"""Seconds after which the kernel ends a worker that is stuck in one call. Its recorder does so much
+earlier; this is for one that is gone, when the call holds the GIL and no thread sees the pipe end.
+"""
+
 PULSE = 0.25
 """Seconds between two looks at whether `kill` was called; the pipe's end usually tells sooner."""
 
@@ -486,10 +491,11 @@ def serve(argument: str) -> NoReturn:
     code 1, and the recorder starts it again.
     """
     answers = _claim_stdout()
-    _ignore_signals()
+    _set_signals()
     sys.excepthook = _die
     requests: queue.SimpleQueue[tuple[int, bytearray]] = queue.SimpleQueue()
     threading.Thread(target=_read_requests, args=(requests,), daemon=True).start()
+    signal.alarm(LONGEST)
     try:
         backend, info = open_backend(BackendSpec.from_json(argument))
     except ParakeetError as error:
@@ -497,7 +503,10 @@ def serve(argument: str) -> NoReturn:
     else:
         _answer(answers, {"ready": asdict(info)})
         while True:
-            _answer(answers, _served(backend, *requests.get()))
+            signal.alarm(0)
+            request = requests.get()
+            signal.alarm(LONGEST)
+            _answer(answers, _served(backend, *request))
     os._exit(0)
 
 
@@ -513,10 +522,11 @@ def _claim_stdout() -> int:
     return answers
 
 
-def _ignore_signals() -> None:
+def _set_signals() -> None:
     for number in (*SHIELDED, signal.SIGPIPE):  # a host that closes stderr must not end us
         signal.signal(number, signal.SIG_IGN)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, SHIELDED)
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, (*SHIELDED, signal.SIGALRM))
 
 
 def _die(_kind: type[BaseException], error: BaseException, _trace: object) -> NoReturn:

@@ -72,9 +72,11 @@ class Told:
 
     def __init__(self) -> None:
         self.lines: list[tuple[str, str]] = []
+        self.then: Callable[[], object] = bool
 
     def __call__(self, code: str, message: str) -> None:
         self.lines.append((code, message))
+        self.then()
 
     @property
     def codes(self) -> list[str]:
@@ -452,6 +454,31 @@ def test_kill_releases_a_thread_that_waits_for_the_model(open_worker: Open) -> N
     assert [type(error) for error in raised] == [BackendFailedError]
 
 
+def test_kill_while_a_worker_is_replaced_starts_no_other(open_worker: Open, told: Told) -> None:
+    backend = open_worker(failing_at(0, "exit", attempts=9))
+    told.then = backend.kill
+    with pytest.raises(BackendFailedError, match="ended by the recorder"):
+        backend.transcribe(WINDOW)
+    assert backend.pid is None
+    assert backend.restarts == 0
+
+
+def test_kill_from_a_signal_handler_while_a_worker_starts_ends_it(
+    open_worker: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backend = open_worker(failing_at(0, "exit", attempts=9))
+    backend.wait_ready()
+
+    def interrupted(spec: BackendSpec) -> list[str]:
+        backend.kill()
+        return [sys.executable, "-c", "import time; time.sleep(600)"]
+
+    monkeypatch.setattr(worker, "command_for", interrupted)
+    with pytest.raises(BackendFailedError, match="ended by the recorder"):
+        backend.transcribe(WINDOW)
+    assert backend.pid is None
+
+
 def test_kill_needs_no_end_of_the_pipe(open_fake: Open, tmp_path: Path) -> None:
     forked = tmp_path / "forked"
     backend = open_fake(
@@ -510,6 +537,37 @@ def test_a_worker_ends_by_itself_even_while_it_hangs_in_a_call(
     monkeypatch.undo()
     process.end(SOON)
     assert process._popen.returncode == 0
+
+
+STUCK = """
+import ctypes, sys
+from parakeet_coreml.backends import BackendInfo, worker
+
+class Stuck:
+    def transcribe(self, window):
+        ctypes.PyDLL(None).sleep(600)  # unlike CDLL, PyDLL keeps the GIL
+
+info = BackendInfo("scripted", "x", "cpu", "stuck", 240_000, 1)
+worker.open_backend = lambda spec: (Stuck(), info)
+worker.LONGEST = int(sys.argv[1])
+worker.serve(sys.argv[2])
+"""
+
+
+@pytest.mark.parametrize(
+    ("longest", "reason"),
+    [("1", r"was ended by signal 14 \(SIGALRM\)"), ("600", r"did not answer within 3 s")],
+)
+def test_a_call_that_never_gives_the_interpreter_back_is_ended_from_outside(
+    open_worker: Open, monkeypatch: pytest.MonkeyPatch, longest: str, reason: str
+) -> None:
+    def command(spec: BackendSpec) -> list[str]:
+        return [sys.executable, "-c", STUCK, longest, spec.to_json()]
+
+    monkeypatch.setattr(worker, "command_for", command)
+    backend = open_worker(first_window=SOON if longest == "1" else 3.0, restarts=0)
+    with pytest.raises(BackendFailedError, match=reason):
+        backend.transcribe(WINDOW)
 
 
 def test_twenty_workers_leave_no_process_no_descriptor_and_no_thread(open_fake: Open) -> None:
