@@ -1,0 +1,281 @@
+"""Print the figures of docs/BENCHMARKS.md for this machine, each with its floor beside it.
+
+    python tests/bench/bench.py [--quick] [NAME …]
+
+Ratios within one run count; absolute figures name the machine. Nothing else should run meanwhile.
+"""
+
+import argparse
+import datetime as dt
+import json
+import os
+import platform
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+# Before anything imports it: onnx-asr does too.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+
+import onnx_asr
+import soundfile
+from pulse import PulseServer
+
+from parakeet_coreml.audio import MODEL_WINDOW
+from parakeet_coreml.backends import BackendSpec, open_backend
+
+ROOT = Path(__file__).parent.parent.parent
+SAMPLE = ROOT / "parakeet_coreml" / "samples" / "speech.wav"
+RECORD = [sys.executable, "-P", "-m", "parakeet_coreml", "progressive-record"]
+TINY = ["--model", "tiny-en", "--backend", "onnx"]
+
+FLOOR = """
+import sounddevice as sd, os
+rate = round(sd.query_devices(kind="input")["default_samplerate"])
+stream = sd.RawInputStream(samplerate=rate, channels=1, dtype="float32", latency=0.5)
+stream.start()
+os.write(1, b"capture\\n")
+os._exit(0)
+"""
+
+SESSION = """
+import os, sys
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+import onnxruntime as ort
+for path in sys.argv[1:]:
+    ort.InferenceSession(path)
+os._exit(0)
+"""
+
+
+def main() -> None:
+    """Run the benchmarks asked for, or all."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--quick", action="store_true", help="few runs, short inputs")
+    parser.add_argument("names", nargs="*", help=f"of {', '.join(BENCHES)}")
+    arguments = parser.parse_args()
+    cpu = next(
+        (line.split(":")[1].strip() for line in _lines("/proc/cpuinfo") if "model name" in line),
+        platform.processor(),
+    )
+    today = dt.datetime.now(dt.UTC).date().isoformat()
+    print(f"{today}, {os.cpu_count()} cores of {cpu}, {platform.system()}, ", end="")
+    print(f"Python {platform.python_version()}\n")
+    for name in arguments.names or BENCHES:
+        BENCHES[name](arguments.quick)
+
+
+def bench_start(quick: bool) -> None:
+    """Spawn to capture running, against a bare interpreter that opens a PortAudio stream."""
+    runs = 5 if quick else 30
+    floor, ours, first, ready = [], [], [], []
+    with _script({"windows": []}) as script, PulseServer() as pulse:
+        base = [*RECORD, "--backend", "scripted", "--model", script]
+        command = [*base, "--events", "ready,timing", "--max-seconds", "0.5"]
+        for _ in range(runs):
+            floor.append(_until([sys.executable, "-c", FLOOR], pulse.env, "capture"))
+            first.append(_until([*base, "--events", "ready"], pulse.env, '"capture"'))
+            stages = _timing(command, pulse.env)
+            # The program's clock begins behind the interpreter's own start, measured with it.
+            boot = _until([sys.executable, "-P", "-c", "print('up', flush=True)"], pulse.env, "up")
+            ours.append(boot + stages["capture_ms"])
+            ready.append(boot + stages["model_ms"])
+    _report("bare interpreter, PortAudio stream started", floor)
+    _report("spawn to microphone running", ours, floor)
+    _report("spawn to the host reading that sound arrives", first, floor)
+
+
+def bench_stop(quick: bool) -> None:
+    """Stop to `done` with tiny-en, and the floor: one window through the model."""
+    runs = 3 if quick else 10
+    waits, decodes = [], []
+    for i in range(runs):
+        command = [*RECORD, *TINY, "--input", str(SAMPLE), "--realtime"]
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        assert process.stdin is not None
+        assert process.stdout is not None
+        time.sleep(4 + i % 3)
+        stopped = time.monotonic()
+        process.stdin.write(b"stop\n")
+        process.stdin.flush()
+        lines = [json.loads(line) for line in process.stdout]
+        waits.append((time.monotonic() - stopped) * 1000)
+        decodes.append(float(lines[0]["elapsed_ms"]) if len(lines) > 1 else 0.0)
+        process.wait()
+    _report("decoding of the last window alone (elapsed_ms)", decodes)
+    _report("stop to the end of stdout, tiny-en", waits, decodes)
+
+
+def bench_cpu(quick: bool) -> None:
+    """CPU of the recorder, worker left out, in real time."""
+    seconds = 20 if quick else 60
+    with _script({"windows": []}) as script, PulseServer() as pulse:
+        command = [*RECORD, "--backend", "scripted", "--model", script, "--max-seconds", "3600"]
+        process = subprocess.Popen(
+            command, env=pulse.env, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL
+        )
+        time.sleep(5)
+        before = _cpu(process.pid)
+        time.sleep(seconds)
+        used = _cpu(process.pid) - before
+        recorder = _rss(process.pid)
+        assert process.stdin is not None
+        process.stdin.close()
+        process.wait()
+    print(
+        f"{'CPU of the recorder, microphone, real time':<58}{100 * used / seconds:8.2f} % of a core"
+    )
+    print(f"{'memory of the recorder (RSS)':<58}{recorder / 2**20:8.1f} MiB\n")
+
+
+def bench_memory(quick: bool) -> None:
+    """Memory of recorder and worker with tiny-en, and its growth over ten hours of sound."""
+    hours = 0.5 if quick else 10
+    command = [*RECORD, *TINY, "--input", str(SAMPLE), "--realtime"]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
+    time.sleep(8)
+    worker = next(iter(_children(process.pid)))
+    print(f"{'memory of the recorder with tiny-en (RSS)':<58}{_rss(process.pid) / 2**20:8.1f} MiB")
+    print(f"{'memory of its worker (RSS)':<58}{_rss(worker) / 2**20:8.1f} MiB")
+    process.kill()
+    process.wait()
+    _ten_hours(hours)
+
+
+def _ten_hours(hours: float) -> None:
+    """Feed hours of sound as fast as it is taken and watch the recorder's memory."""
+    rng = np.random.default_rng(0)
+    minute = (rng.standard_normal(60 * 16_000) * 3_000).astype("<i2").tobytes()
+    windows = [{"text": "fix the login bug and open terminal two"}] * 4_000
+    with _script({"windows": windows}) as script:
+        command = [*RECORD, "--backend", "scripted", "--model", script, "--input", "-"]
+        process = subprocess.Popen(
+            [*command, "--max-seconds", "1e6"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL
+        )
+        assert process.stdin is not None
+        began, early = time.monotonic(), 0
+        for i in range(int(hours * 60)):
+            process.stdin.write(minute)
+            early = _rss(process.pid) if i == 10 else early
+        late = _rss(process.pid)
+        process.stdin.close()
+        process.wait()
+    wall = time.monotonic() - began
+    growth = (late - early) / 2**20
+    print(f"{f'growth of the recorder, minute 10 to hour {hours:g}':<58}{growth:8.1f} MiB")
+    print(f"{f'{hours:g} h of sound through everything but a model':<58}{wall:8.1f} s\n")
+
+
+def bench_speed(quick: bool) -> None:
+    """Our decoding against onnx-asr on the same model files, and load of the worker."""
+    folder = ROOT / "parakeet_coreml" / "tiny_en"
+    audio, _ = soundfile.read(SAMPLE, dtype="float32")
+    window = audio[:MODEL_WINDOW]
+    backend, _ = open_backend(BackendSpec("onnx", "tiny-en", str(folder)))
+    oracle = onnx_asr.load_model("nemo-conformer-tdt", str(folder))
+    theirs, ours, words = [], [], 0
+    for _ in range(3 if quick else 15):
+        began = time.perf_counter()
+        text = str(oracle.recognize(window))
+        theirs.append((time.perf_counter() - began) * 1000)
+        began = time.perf_counter()
+        backend.transcribe(window)
+        ours.append((time.perf_counter() - began) * 1000)
+        words = len(text.split())
+    backend.close()
+    _report(f"onnx-asr, 15 s window of {words} words", theirs)
+    _report("our backend, the same window and files", ours, theirs)
+    bare = [sys.executable, "-c", SESSION, *map(str, sorted(folder.glob("*.onnx")))]
+    floor, ready = [], []
+    for _ in range(3 if quick else 10):
+        began = time.monotonic()
+        subprocess.run(bare, check=True)
+        floor.append((time.monotonic() - began) * 1000)
+        command = [*RECORD, *TINY, "--input", str(SAMPLE), "--events", "ready"]
+        ready.append(_until(command, dict(os.environ), '"model"'))
+    _report("script that imports onnxruntime and makes the sessions", floor)
+    _report("spawn to model ready, tiny-en", ready, floor)
+
+
+BENCHES: dict[str, Callable[[bool], None]] = {
+    "start": bench_start,
+    "stop": bench_stop,
+    "cpu": bench_cpu,
+    "memory": bench_memory,
+    "speed": bench_speed,
+}
+
+
+def _report(name: str, values: list[float], floor: list[float] | None = None) -> None:
+    """Print median, 95th percentile and, with a floor, the ratio of the medians."""
+    median = statistics.median(values)
+    high = sorted(values)[min(len(values) - 1, int(0.95 * len(values)))]
+    ratio = f"   {median / statistics.median(floor):5.2f}x" if floor and any(floor) else ""
+    print(f"{name:<58}{median:8.1f} ms   p95 {high:7.1f} ms{ratio}")
+    if floor:
+        print()
+
+
+def _until(command: list[str], env: dict[str, str], word: str) -> float:
+    """Return the milliseconds until a line with `word` comes, then end the program."""
+    began = time.monotonic()
+    with subprocess.Popen(
+        command, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    ) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if word in line.decode():
+                break
+        took = (time.monotonic() - began) * 1000
+        process.kill()
+    return took
+
+
+def _timing(command: list[str], env: dict[str, str]) -> dict[str, float]:
+    done = subprocess.run(
+        command, env=env, stdin=subprocess.DEVNULL, capture_output=True, check=False
+    )
+    lines = map(json.loads, done.stdout.splitlines())
+    return next(dict(line["stages"]) for line in lines if line["type"] == "timing")
+
+
+@contextmanager
+def _script(content: object) -> Iterator[str]:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "script.json"
+        path.write_text(json.dumps(content))
+        yield str(path)
+
+
+def _lines(path: str) -> list[str]:
+    return Path(path).read_text().splitlines() if Path(path).exists() else []
+
+
+def _cpu(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _rss(pid: int) -> int:
+    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    return pages * resource.getpagesize()
+
+
+def _children(pid: int) -> list[int]:
+    """Return the children of every thread: the worker belongs to the one that started it."""
+    tasks = Path(f"/proc/{pid}/task").iterdir()
+    return [int(child) for task in tasks for child in (task / "children").read_text().split()]
+
+
+if __name__ == "__main__":
+    main()
