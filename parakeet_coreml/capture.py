@@ -99,7 +99,7 @@ class Microphone:
     """A microphone, mono at its native rate.
 
     `device` is an index, a name, or a part of one name in any case; None is the system's default.
-    `warn` may be called from another thread.
+    `warn`, and `begun` with the first samples, are called from another thread.
     """
 
     def __init__(
@@ -107,6 +107,7 @@ class Microphone:
         device: str | None,
         *,
         warn: Warn,
+        begun: Callable[[], None] = lambda: None,
         open_timeout: float = 5.0,
         stall_timeout: float = 5.0,
     ) -> None:
@@ -117,6 +118,7 @@ class Microphone:
         """Samples at `rate` that the device lost by overflow, as far as the clock can tell."""
         self._device = device
         self._warn = warn
+        self._begun: Callable[[], None] | None = begun
         self._open_timeout = open_timeout
         self._stall_timeout = stall_timeout
         self._stream: Any = None
@@ -240,6 +242,9 @@ class Microphone:
             data, overflowed = self._stream.read(count)
             self._pace.arrived(count, time.monotonic())
             self._arrived.put(bytes(data))
+            if self._begun is not None:
+                self._begun()
+                self._begun = None
             if overflowed:
                 self._fill()
         elif now > self._judged:

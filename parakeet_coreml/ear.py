@@ -37,20 +37,19 @@ def decibels(level: float) -> float:
 class Ear:
     """Listens to the 16 kHz audio as it comes; costs next to nothing where nobody asked.
 
-    `level` and `speech` take the fields of those events, None where they are not wanted; `begun` is
-    called with the first audio, `silent` once when the first `silent_after` samples are all zero.
+    `level` and `speaking` take the fields of those events, None where they are not wanted; `silent`
+    is called once when the first `silent_after` samples are all zero.
     """
 
     def __init__(
         self,
         *,
-        begun: Callable[[], None],
         silent: Callable[[], None],
         silent_after: int,
         level: Emit | None,
         speaking: Emit | None,
     ) -> None:
-        self._begun, self._silent = begun, silent
+        self._silent = silent
         self._silent_after = silent_after
         self._level, self._speaking = level, speaking
         self._rest = np.empty(0, dtype=np.float32)
@@ -63,8 +62,6 @@ class Ear:
 
     def heard(self, block: Samples, start: int) -> None:
         """Listen to one piece of audio that begins at sample `start`."""
-        if start == 0 and len(block):
-            self._begun()
         if not self.sounded:
             self._look_for_sound(block, start)
         if self._level is not None or self._speaking is not None:

@@ -280,7 +280,9 @@ class Recording:
         if options.input == "mic":
             from parakeet_coreml.capture import Microphone  # noqa: PLC0415  see above
 
-            microphone = Microphone(options.device, warn=self._warn)
+            microphone = Microphone(
+                options.device, warn=self._warn, begun=lambda: self._sounds(microphone)
+            )
             microphone.open()
             self._waterfall.mark("capture")
             return microphone
@@ -310,7 +312,6 @@ class Recording:
 
         wants = self._report.wants
         self._ear = Ear(
-            begun=lambda: self._capture_ready(source),
             silent=self._warn_silence,
             silent_after=SILENT_AFTER,
             level=self._level if wants("level") or self._meter else None,
@@ -346,6 +347,8 @@ class Recording:
 
         counts = Counts()
         left = to_samples(self._options.max_seconds)
+        if self._options.input != "mic":
+            self._sounds(source)
         try:
             for block in to_16k(source.blocks(), source.rate, counts=counts):
                 yield block[:left]
@@ -361,7 +364,8 @@ class Recording:
             if counts.bad_samples:
                 self._warn("nan_samples", f"{counts.bad_samples} samples were not numbers")
 
-    def _capture_ready(self, source: Source) -> None:
+    def _sounds(self, source: Source) -> None:
+        """Tell that sound arrives: a microphone says so itself, before NumPy is there."""
         self._waterfall.mark("first_sample")
         device: dict[str, Value] = {
             "name": getattr(source, "device_name", self._options.input),
