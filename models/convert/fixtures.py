@@ -1,0 +1,232 @@
+"""Make the recorded references of `tests/backends/fixtures`: PyTorch's answers, without PyTorch.
+
+    python -m models.convert.fixtures [FOLDER]
+
+A toy transducer with random weights and every part of the real ones is converted by the very code
+that converts real checkpoints; what PyTorch computes at each stage is noted beside it. Its
+preprocessor is a toy too, a single convolution: a Fourier transform weighs a megabyte.
+"""
+
+import argparse
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from transformers import ParakeetForTDT, ParakeetTDTConfig
+
+from models.convert import coreml, networks
+from models.convert.checkpoint import Checkpoint
+from parakeet_coreml.audio import HOP, MODEL_WINDOW
+from parakeet_coreml.mel import BINS
+from parakeet_coreml.tdt import Decision, greedy
+
+FIXTURES = Path(__file__).parents[2] / "tests" / "backends" / "fixtures"
+PIECES = ("<unk>", *(f"▁{letter}" for letter in "abcdefgh"), *"ijklmnop")
+LOUDER = {"head.weight": 4, "projector.weight": 3, "lstm.weight": 3, "subsampling": 2}
+"""Gains that make random weights answer to what they hear."""
+
+SEED = 33
+"""One that gives many tokens, blanks and every duration."""
+
+VALID = 100_000
+"""Samples of the test sound, of a window that is longer."""
+
+
+def main() -> None:
+    """Make everything again."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path, nargs="?", default=FIXTURES)
+    folder = parser.parse_args().folder
+    shutil.rmtree(folder, ignore_errors=True)
+    torch.set_grad_enabled(False)
+    checkpoint = toy()
+    coreml.convert(checkpoint, folder / "toy", preprocessor=ToyPreprocessor)
+    fused = coreml.components(checkpoint, ToyPreprocessor, fused=True)[0]
+    coreml.save(coreml.package(fused, "fp16"), folder / "Fused.mlpackage")
+    encoder = coreml.components(checkpoint, ToyPreprocessor, fused=False)[1]
+    for weights in ("palettized6", "int8"):
+        coreml.save(coreml.package(encoder, weights), folder / f"Encoder-{weights}.mlpackage")
+    np.savez_compressed(folder / "stages.npz", **stages(checkpoint.model))
+    np.savez_compressed(folder / "operations.npz", **operations())
+
+
+class ToyPreprocessor(nn.Module):
+    """A convolution in the place of the real preprocessor, of the same shapes."""
+
+    def __init__(self) -> None:
+        """Fill the filters from a seed."""
+        super().__init__()
+        numbers = torch.Generator().manual_seed(1)
+        self.register_buffer("filters", torch.randn(BINS, 1, 32, generator=numbers).half().float())
+
+    def forward(self, audio_signal: Tensor, audio_length: Tensor) -> tuple[Tensor, Tensor]:
+        """Turn samples (1, n) into (1, BINS, n // HOP + 1)."""
+        padded = functional.pad(audio_signal[:, None], (16, 16))
+        features = functional.conv1d(padded, self.filters, stride=HOP)
+        count = torch.div(audio_length, HOP, rounding_mode="floor")
+        places = torch.arange(features.shape[2], dtype=torch.int32)
+        return features * (places < count[:, None]).to(features.dtype)[:, None], count
+
+
+def toy() -> Checkpoint:
+    """Return a transducer of some ten thousand random weights that says a lot."""
+    torch.manual_seed(SEED)
+    encoder = {
+        "model_type": "parakeet_encoder",
+        "hidden_size": 24,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 4,
+        "intermediate_size": 96,
+        "conv_kernel_size": 9,
+        "subsampling_conv_channels": 8,
+        "num_mel_bins": BINS,
+        "attention_bias": False,
+        "convolution_bias": False,
+        "scale_input": False,
+    }
+    config = ParakeetTDTConfig(
+        vocab_size=len(PIECES) + 1,
+        blank_token_id=len(PIECES),
+        pad_token_id=0,
+        decoder_hidden_size=16,
+        num_decoder_layers=2,
+        durations=[0, 1, 2, 3, 4],
+        encoder_config=encoder,
+    )
+    model = ParakeetForTDT(config).eval()
+    for module in model.modules():
+        if hasattr(module, "reset_parameters"):
+            module.reset_parameters()
+        if isinstance(module, nn.BatchNorm1d):
+            module.running_mean.normal_(0, 0.1)
+            module.running_var.uniform_(0.5, 2)
+    for name, parameter in model.named_parameters():
+        if "bias_u" in name or "bias_v" in name:
+            parameter.normal_(0, 0.3)
+        louder = next((gain for part, gain in LOUDER.items() if part in name), 1)
+        # What halves can hold, so that a converted model has the very same weights.
+        parameter.copy_((parameter * louder).half().float())
+    return Checkpoint("toy", model, PIECES)
+
+
+def stages(model: Any) -> dict[str, Any]:  # noqa: ANN401  transformers' own
+    """Return what PyTorch computes of a sound, stage by stage, and the tokens it ends in."""
+    sound = np.zeros((1, MODEL_WINDOW), np.float32)
+    time = np.arange(VALID) / 16_000
+    # Made by halves of a formula, so that the test can make it again.
+    sound[0, :VALID] = np.sin(2 * np.pi * 300 * time * (1 + time)) * np.sin(9 * time) ** 2
+    length = torch.tensor([VALID], dtype=torch.int32)
+    mel, mel_length = ToyPreprocessor()(torch.from_numpy(sound), length)
+    mask = torch.arange(mel.shape[2])[None] < mel_length[:, None]
+    # The judge is transformers' own encoder, not the module that was converted.
+    encoded = model.encoder(input_features=mel.transpose(1, 2), attention_mask=mask)
+    frames = encoded.last_hidden_state[0, : int(encoded.attention_mask.sum())].numpy()
+    networks_ = TorchNetworks(model, frames)
+    emissions = greedy(networks_, frames)
+    prediction, (h, c) = networks_.predict(model.config.blank_token_id, None)
+    return {
+        "mel": mel[0, :, ::50].numpy(),
+        "frames": frames,
+        "prediction": prediction,
+        "h": h.numpy(),
+        "c": c.numpy(),
+        "logits": networks_.logits(frames[0], prediction),
+        "emissions": np.array([(e.token, e.frame, e.duration) for e in emissions], np.int32),
+        "probabilities": np.array([e.probability for e in emissions], np.float32),
+    }
+
+
+class TorchNetworks:
+    """The `Networks` of `tdt` over a PyTorch model."""
+
+    def __init__(self, model: Any, frames: Any) -> None:  # noqa: ANN401  transformers' own
+        """Hold the model and what its encoder gave."""
+        self.model, self.frames = model, frames
+        self.blank = int(model.config.blank_token_id)
+        self.durations = tuple(model.config.durations)
+        self.joint_network = networks.Joint(model)
+
+    def encode(self, _window: Any) -> Any:  # noqa: ANN401  recorded before
+        """Return the frames given."""
+        return self.frames
+
+    def predict(self, token: int, previous: Any) -> Any:  # noqa: ANN401  tensors
+        """Step the predictor; a prediction is the output and the state."""
+        decoder = self.model.decoder
+        output, state = decoder.lstm(
+            decoder.embedding(torch.tensor([[token]])), None if previous is None else previous[1]
+        )
+        return output[0, 0].numpy(), state
+
+    def logits(self, frame: Any, prediction: Any) -> Any:  # noqa: ANN401  arrays
+        """Return the joint's logits for one frame and one prediction."""
+        joined = self.joint_network(
+            torch.from_numpy(frame)[None, :, None], torch.from_numpy(prediction)[None, :, None]
+        )
+        return joined[0, 0, 0].numpy()
+
+    def joint(self, frame: Any, prediction: Any) -> Decision:  # noqa: ANN401  arrays
+        """Decide as greedy decoding does."""
+        logits = torch.from_numpy(self.logits(frame, prediction[0]))
+        tokens, durations = logits[: self.blank + 1], logits[self.blank + 1 :]
+        token = int(tokens.argmax())
+        return Decision(token, float(tokens.softmax(-1)[token]), int(durations.argmax()))
+
+
+def operations() -> dict[str, Any]:
+    """Return inputs and results of the operations that NumPy has no word for."""
+    torch.manual_seed(7)
+    found: dict[str, Any] = {}
+
+    def note(name: str, result: Tensor, **inputs: Tensor) -> None:
+        for key, value in inputs.items():
+            found[f"{name}/{key}"] = value.numpy()
+        found[f"{name}/result"] = result.numpy()
+
+    x1, x2 = torch.randn(2, 6, 40), torch.randn(1, 4, 11, 9)
+    w, b = torch.randn(8, 6, 5), torch.randn(8)
+    note("conv", functional.conv1d(x1, w, b, 2, 2), x=x1, weight=w, bias=b)
+    w = torch.randn(8, 6, 3)
+    note("conv_dilated", functional.conv1d(x1, w, None, 1, 0, 3), x=x1, weight=w)
+    w = torch.randn(6, 1, 7)
+    note("conv_depthwise", functional.conv1d(x1, w, None, 1, 3, 1, 6), x=x1, weight=w)
+    w = torch.randn(6, 2, 3)
+    note("conv_grouped", functional.conv1d(x1, w, None, 1, 1, 1, 3), x=x1, weight=w)
+    w, b = torch.randn(5, 4, 3, 3), torch.randn(5)
+    note("conv_plane", functional.conv2d(x2, w, b, 2, 1), x=x2, weight=w, bias=b)
+    w = torch.randn(5, 4, 3, 3)
+    note("conv_same", functional.conv2d(x2, w, None, 1, "same"), x=x2, weight=w)
+    g, o = torch.randn(6), torch.randn(6)
+    m, v = torch.randn(6), torch.rand(6) + 0.5
+    note(
+        "batch_norm",
+        functional.batch_norm(x1, m, v, g, o, eps=1e-3),
+        x=x1, mean=m, variance=v, gamma=g, beta=o,
+    )  # fmt: skip
+    g, o = torch.randn(9), torch.randn(9)
+    note("layer_norm", functional.layer_norm(x2, (9,), g, o, 1e-3), x=x2, gamma=g, beta=o)
+    for name in ("relu", "sigmoid", "silu", "tanh"):
+        note(name, getattr(functional, name)(x1 * 20), x=x1 * 20)
+    note("softmax", (x2 * 30).softmax(2), x=x2 * 30)
+    note("linear", functional.linear(x2, torch.ones(3, 9), torch.arange(3.0)), x=x2)
+    lstm = nn.LSTM(5, 4)
+    x, h, c = torch.randn(6, 2, 5), torch.randn(1, 2, 4), torch.randn(1, 2, 4)
+    y, (h1, c1) = lstm(x, (h, c))
+    # PyTorch's gates lie as input, forget, cell, output; MIL's as input, forget, output, cell.
+    order = torch.cat([torch.arange(4) + 4 * gate for gate in (0, 1, 3, 2)])
+    wih, whh = lstm.weight_ih_l0[order], lstm.weight_hh_l0[order]
+    bias = (lstm.bias_ih_l0 + lstm.bias_hh_l0)[order]
+    note(
+        "lstm", y, x=x, h=h[0], c=c[0], weight_ih=wih, weight_hh=whh, bias=bias, h1=h1[0], c1=c1[0]
+    )
+    best, ids = torch.topk(x1, 3, 1)
+    note("topk", best, x=x1, ids=ids)
+    return found
+
+
+if __name__ == "__main__":
+    main()
