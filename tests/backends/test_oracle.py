@@ -11,6 +11,7 @@ Where the two part ways on purpose (a table of five implementations is behind `t
 """
 
 import re
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -24,9 +25,10 @@ from tiny_onnx import PIECES, Recipe, write_pair
 import parakeet_coreml
 from parakeet_coreml.audio import FRAME, MODEL_WINDOW, SAMPLE_RATE, Samples
 from parakeet_coreml.backends import BackendSpec
+from parakeet_coreml.backends.base import Backend
 from parakeet_coreml.backends.onnx import open_onnx
 from parakeet_coreml.merge import words_of
-from parakeet_coreml.result import Hypothesis, text_of
+from parakeet_coreml.result import text_of
 
 import onnx_asr  # isort: skip  after ours, which turns ONNX Runtime's telemetry off
 
@@ -36,14 +38,14 @@ SPEECH = PACKAGE / "samples" / "speech.wav"
 MARKS = ".,"
 
 
-def ours(folder: Path, window: Samples) -> Hypothesis:
-    backend, _ = open_onnx(BackendSpec("onnx", "oracle", str(folder)))
-    return backend.transcribe(window)
+@cache
+def our_model(folder: Path) -> Backend:
+    return open_onnx(BackendSpec("onnx", "oracle", str(folder)))[0]
 
 
-def theirs(folder: Path, window: Samples) -> Any:
-    model = onnx_asr.load_model("nemo-conformer-tdt", folder)
-    return model.with_timestamps().recognize(window)
+@cache
+def their_model(folder: Path) -> Any:
+    return onnx_asr.load_model("nemo-conformer-tdt", folder).with_timestamps()
 
 
 def babble(samples: int, seed: int) -> Samples:
@@ -59,7 +61,8 @@ def tight(text: str) -> str:
 
 def compare(folder: Path, window: Samples) -> int:
     """Compare tokens, times, probabilities and text; return how many tokens there were."""
-    hypothesis, oracle = ours(folder, window), theirs(folder, window)
+    hypothesis = our_model(folder).transcribe(window)
+    oracle = their_model(folder).recognize(window)
     named = [
         (piece.replace(" ", "▁"), round(time * SAMPLE_RATE), np.exp(logprob))
         for piece, time, logprob in zip(
@@ -79,7 +82,7 @@ def compare(folder: Path, window: Samples) -> int:
     return len(named)
 
 
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("seed", range(6))
 def test_random_networks_say_the_same_tokens_and_text(tmp_path: Path, seed: int) -> None:
     recipe = Recipe(seed=seed, layers=1 + seed % 2, blank_bias=seed % 4)
     folder = write_pair(tmp_path, recipe)
@@ -90,9 +93,12 @@ def test_random_networks_say_the_same_tokens_and_text(tmp_path: Path, seed: int)
 def test_random_networks_reach_the_corners_of_the_search(tmp_path: Path) -> None:
     """The seeds above are worth something only if frames are shared, filled and jumped over."""
     shared = filled = jumped = False
-    for seed in range(8):
+    for seed in range(6):
         folder = write_pair(tmp_path / str(seed), Recipe(seed=seed, blank_bias=seed % 4))
-        starts = [t.start // FRAME for t in ours(folder, babble(MODEL_WINDOW, seed)).tokens]
+        starts = [
+            t.start // FRAME
+            for t in our_model(folder).transcribe(babble(MODEL_WINDOW, seed)).tokens
+        ]
         shared |= any(1 < starts.count(t) < 10 for t in starts)
         filled |= any(starts.count(t) == 10 for t in starts)
         jumped |= any(b - a == 4 for a, b in pairwise(starts))
