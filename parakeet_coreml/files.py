@@ -121,7 +121,7 @@ class FileSource:
         """Yield blocks of `size` samples until the file ends, then tell if it ended too early."""
         total = 0
         while True:
-            block, problem = self._read_block(size)
+            block, problem = self._read_block(size, total)
             total += len(block)
             if len(block):
                 yield block
@@ -133,20 +133,19 @@ class FileSource:
                 break
         self._check_length(total)
 
-    def _read_block(self, size: int) -> tuple[NDArray[np.float32], str]:
-        """Read up to `size` samples; also the reason if the file is broken behind them."""
+    def _read_block(self, size: int, position: int) -> tuple[NDArray[np.float32], str]:
+        """Read up to `size` samples at `position`, and why the file is broken behind them, or ""."""
         import soundfile  # noqa: PLC0415  only recordings of files need it
 
         block = np.empty((size, self.channels), np.float32)
         with self._lock:
             if self._sound.closed:
                 return block[:0], ""
-            start = self._sound.tell()
             try:
                 return self._sound.read(out=block), ""
             except soundfile.LibsndfileError as error:
                 # The decoder stands behind the last sample it could write into the block.
-                got = min(max(0, self._sound.tell() - start), size)
+                got = min(max(0, self._sound.tell() - position), size)
                 return block[:got], _reason(error)
 
     def _check_length(self, total: int) -> None:
@@ -179,13 +178,17 @@ def _opened(fd: int, name: str) -> Any:  # noqa: ANN401  soundfile is untyped
     try:
         # By descriptor: a name ending in .raw would make soundfile ask for the format. It stays
         # ours, because libsndfile closes one it was given even when it refuses the file.
-        return soundfile.SoundFile(fd, closefd=False)
+        sound = soundfile.SoundFile(fd, closefd=False)
     except soundfile.LibsndfileError as error:
         os.close(fd)
         raise UsageError(
             f"{name!r} is not a sound file that can be read: {_reason(error)}",
             "WAV, FLAC, AIFF, CAF, Ogg and MP3 are read; convert others first",
         ) from error
+    # Believing that it can, soundfile seeks after each read to where it is: MP3 comes out mangled,
+    # because a frame needs bits of those before it.
+    sound.seekable = lambda: False
+    return sound
 
 
 def _descriptor(path: str | os.PathLike[str], name: str) -> int:

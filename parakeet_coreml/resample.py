@@ -40,7 +40,7 @@ def to_16k(
     comes back from NaN.
     """
     if not (math.isfinite(rate) and MIN_RATE <= rate <= MAX_RATE):
-        raise ValueError(rate)
+        raise ValueError(f"rate of {rate} Hz")
     mono = _mono(_sanitised(blocks, counts), round(rate / PIECES_PER_SECOND))
     return mono if rate == SAMPLE_RATE else _resampled(mono, rate)
 
