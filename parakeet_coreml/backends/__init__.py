@@ -23,9 +23,9 @@ class BackendSpec:
     """Folder with the model's files; for `scripted`, the script's path."""
     compute_units: str = "cpu_and_ne"
     served: int = 0
-    """Windows answered before this process started."""
+    """Windows answered or given up before this process started."""
     attempt: int = 0
-    """Restarts already spent on the window that comes first."""
+    """Restarts already spent on the window that comes first, those while loading included."""
 
     def to_json(self) -> str:
         """Return the spec as one line of JSON."""

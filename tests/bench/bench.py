@@ -26,6 +26,8 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 # Before anything imports it: onnx-asr does too.
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+# A user's machine compiles our modules once; with this set they would be compiled at every start.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 import onnx_asr
 import soundfile
