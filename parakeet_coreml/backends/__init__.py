@@ -1,4 +1,4 @@
-"""Backends by name. Importing this loads neither NumPy nor a runtime: the recorder needs it early."""
+"""Backends by name. Importing this loads neither NumPy nor a runtime."""
 
 import json
 from dataclasses import asdict, dataclass, replace
