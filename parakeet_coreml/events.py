@@ -37,6 +37,9 @@ MAX_LINE = 64 * 1024
 ESCAPED = frozenset({"Cc", "Cf", "Zl", "Zp"})
 """Unicode categories that would act on a terminal or split a line."""
 
+CLEAR_LINE = "\r\x1b[K"
+"""Empties the line of a terminal that the cursor is in."""
+
 Value = str | int | float | bool | None | list["Value"] | dict[str, "Value"]
 
 
@@ -166,10 +169,15 @@ def _timed(word: Word) -> Value:
 
 
 class Text:
-    """The words of one recording for a person, as they come; failures go to stderr elsewhere."""
+    """The words of one recording for a person, as they come; failures go to stderr elsewhere.
 
-    def __init__(self, put: Put) -> None:
+    In a file or pipe they become one line. On a `screen` every chunk is a line of its own, written
+    over the level meter that stderr may have drawn there.
+    """
+
+    def __init__(self, put: Put, *, screen: bool) -> None:
         self._put = put
+        self._screen = screen
         self._lock = threading.Lock()
         self._texts: list[str] = []
         self._open = True
@@ -194,7 +202,9 @@ class Text:
         text = plain(text_of(words))
         with self._lock:
             if text and self._open:
-                self._put((" " * bool(self._texts) + text).encode())
+                space = " " if self._texts else ""
+                shown = f"{CLEAR_LINE}{text}\n" if self._screen else space + text
+                self._put(shown.encode())
                 self._texts.append(text)
 
     def error(self, error: ParakeetError) -> None:
@@ -203,6 +213,8 @@ class Text:
     def done(self, **_meta: Value) -> None:
         """End the line."""
         with self._lock:
-            if self._open and self._texts:
+            if self._open and self._screen:
+                self._put(CLEAR_LINE.encode())
+            elif self._open and self._texts:
                 self._put(b"\n")
             self._open = False

@@ -75,9 +75,9 @@ def _tell(text: str) -> None:
         return  # nobody listens to stderr, which is allowed
 
 
-def is_terminal() -> bool:
-    """Tell whether a person may see stderr."""
-    return os.isatty(STDERR) and os.environ.get("TERM", "dumb") != "dumb"
+def is_terminal(fd: int) -> bool:
+    """Tell whether a person sees what is written there, on a screen that can redraw a line."""
+    return os.isatty(fd) and os.environ.get("TERM", "dumb") != "dumb"
 
 
 def draw_level(decibels: float) -> None:

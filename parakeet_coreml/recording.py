@@ -149,7 +149,7 @@ class Recording:
             on_odd=lambda message: self._warn("odd_command", message),
         )
         self._writer = host.Writer(stdout, on_lost=self._host.wake)
-        self._report = self._new_report()
+        self._report = self._new_report(stdout)
         threading.excepthook = self._on_bug
         threading.Thread(target=self._work, name="work", daemon=True).start()
         commands = self._options.live and host.takes_commands()
@@ -159,9 +159,9 @@ class Recording:
             raise self._refused
         return self._end()
 
-    def _new_report(self) -> events.JsonLines | events.Text:
+    def _new_report(self, stdout: int) -> events.JsonLines | events.Text:
         if self._options.format == "text":
-            return events.Text(self._writer.put)
+            return events.Text(self._writer.put, screen=host.is_terminal(stdout))
         return events.JsonLines(
             self._writer.put,
             events=self._wanted,
@@ -366,6 +366,8 @@ class Recording:
 
     def _sounds(self, source: Source) -> None:
         """Tell that sound arrives: a microphone says so itself, before NumPy is there."""
+        if self._meter:
+            host.say("Listening; Ctrl-C ends it")
         self._waterfall.mark("first_sample")
         device: dict[str, Value] = {
             "name": getattr(source, "device_name", self._options.input),
@@ -381,7 +383,9 @@ class Recording:
     @property
     def _meter(self) -> bool:
         """Whether a person watches: text on stdout and a terminal on stderr."""
-        return self._options.format == "text" and self._options.live and host.is_terminal()
+        return (
+            self._options.format == "text" and self._options.live and host.is_terminal(host.STDERR)
+        )
 
     # What is told, from any thread
 
