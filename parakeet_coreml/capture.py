@@ -10,6 +10,7 @@ The ring rides out a stalled interpreter, the queue a consumer that is busy else
 """
 
 import contextlib
+import functools
 import math
 import os
 import queue
@@ -372,22 +373,28 @@ def _within(seconds: float, action: Callable[[], _T]) -> _T:
         finally:
             done.set()
 
-    stderr = os.dup(2)
-    try:
-        threading.Thread(target=run, name="microphone-open", daemon=True).start()
-        if not done.wait(seconds):
-            # `import sounddevice` mutes fd 2 while PortAudio starts; hung there, it would stay so.
-            os.dup2(stderr, 2)
-            raise NoDeviceError(
-                f"the sound system did not answer within {seconds:g} s",
-                "restart the audio server, or log out and in again",
-            )
-    finally:
-        os.close(stderr)
+    stderr = _stderr()
+    threading.Thread(target=run, name="microphone-open", daemon=True).start()
+    if not done.wait(seconds):
+        os.dup2(stderr, 2)
+        raise NoDeviceError(
+            f"the sound system did not answer within {seconds:g} s",
+            "restart the audio server, or log out and in again",
+        )
     answer = answers[0]
     if isinstance(answer, ParakeetError):
         raise answer
     return answer
+
+
+@functools.cache
+def _stderr() -> int:
+    """Return a copy of fd 2 from before `import sounddevice`.
+
+    That points fd 2 of the whole process at /dev/null while PortAudio looks for devices, and leaves
+    it so when the search hangs.
+    """
+    return os.dup(2)
 
 
 def _sounddevice() -> Any:  # noqa: ANN401  sounddevice is untyped
@@ -413,6 +420,11 @@ def preload() -> None:
         with contextlib.suppress(NoDeviceError):
             _sounddevice()
 
+    if sys.stderr is not None:
+        # Meanwhile fd 2 is mute (see `_stderr`), and a refusal of the options must be heard.
+        sys.stderr = os.fdopen(
+            os.dup(_stderr()), "w", buffering=1, encoding="utf-8", errors="backslashreplace"
+        )
     threading.Thread(target=load, name="microphone-preload", daemon=True).start()
 
 

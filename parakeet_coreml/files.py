@@ -134,7 +134,7 @@ class FileSource:
         self._check_length(total)
 
     def _read_block(self, size: int, position: int) -> tuple[NDArray[np.float32], str]:
-        """Read up to `size` samples at `position`, and why the file is broken behind them, or ""."""
+        """Read up to `size` samples; also say why the file is broken behind them, if it is."""
         import soundfile  # noqa: PLC0415  only recordings of files need it
 
         block = np.empty((size, self.channels), np.float32)

@@ -34,8 +34,12 @@ def stop_at_line(mic: Microphone) -> None:
     mic.stop()
 
 
-def record(path: str, device: str | None, hogs: int, timeouts: dict[str, float]) -> None:
-    mic = Microphone(device, warn=lambda code, text: tell("warn", code=code, text=text), **timeouts)
+def warn(code: str, text: str) -> None:
+    tell("warn", code=code, text=text)
+
+
+def record(path: str, device: str | None, hogs: int, timeouts: dict[str, Any]) -> None:
+    mic = Microphone(device, warn=warn, **timeouts)
     opened = time.monotonic()
     try:
         mic.open()
@@ -77,6 +81,7 @@ def main() -> None:
             options.pop("hogs", 0),
             options,
         )
+    os.write(2, b"good-bye\n")
     os._exit(0)
 
 

@@ -1,0 +1,432 @@
+"""What PortAudio does on its worst days, by a stand-in for sounddevice."""
+
+import inspect
+import math
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from parakeet_coreml.capture import (
+    NOISE_RMS,
+    DeviceInfo,
+    Microphone,
+    Pace,
+    chosen,
+    list_devices,
+    noise,
+)
+from parakeet_coreml.errors import DeviceLostError, NoDeviceError
+
+RATE = 48_000
+PATIENCE = 20.0
+
+Step = Callable[["FakeStream"], int]
+
+
+class PortAudioError(Exception):
+    """As sounddevice's: what went wrong and, on a line of its own, the host's code."""
+
+
+class FakeStream:
+    """Plays a script: each look at `read_available` takes the next step; at the end, silence."""
+
+    def __init__(self, script: list[Step]) -> None:
+        self.script = script
+        self.active = True
+        self.overflowed = False
+        self.aborted = threading.Event()
+        self.closed = threading.Event()
+        self.hang = threading.Event()
+        self.hang.set()
+
+    def start(self) -> None:
+        pass
+
+    @property
+    def read_available(self) -> int:
+        return self.script.pop(0)(self) if self.script else 0
+
+    def read(self, count: int) -> tuple[bytes, bool]:
+        return np.full(count, 0.5, np.float32).tobytes(), self.overflowed
+
+    def abort(self) -> None:
+        self.aborted.set()
+        self.hang.wait()
+
+    def close(self) -> None:
+        self.closed.set()
+
+
+def gives(count: int, *, overflowed: bool = False, after: float = 0.0) -> Step:
+    """Step: so many samples; after a time in which the machine was busy elsewhere."""
+
+    def step(stream: FakeStream) -> int:
+        time.sleep(after)
+        stream.overflowed = overflowed
+        return count
+
+    return step
+
+
+def fails(_stream: FakeStream) -> int:
+    raise PortAudioError("Unanticipated host error\n[PaErrorCode -9999]")
+
+
+def dies(stream: FakeStream) -> int:
+    stream.active = False
+    return 0
+
+
+class Fake:
+    """The stand-in: one stereo device, one stream."""
+
+    def __init__(self) -> None:
+        self.rate: float = RATE
+        self.stream = FakeStream([])
+        self.asked: dict[str, Any] = {}
+        self.warnings: list[tuple[str, str]] = []
+        self.open_when = threading.Event()
+        self.open_when.set()
+
+    def module(self) -> SimpleNamespace:
+        device = {
+            "index": 0,
+            "name": "Desk",
+            "hostapi": 0,
+            "max_input_channels": 2,
+            "default_samplerate": self.rate,
+        }
+        return SimpleNamespace(
+            PortAudioError=PortAudioError,
+            RawInputStream=self.open,
+            query_devices=lambda: [device, {**device, "index": 1, "max_input_channels": 0}],
+            query_hostapis=lambda: [{"name": "Fake Audio"}],
+            default=SimpleNamespace(device=[0, 1]),
+        )
+
+    def open(self, **asked: Any) -> FakeStream:
+        self.open_when.wait()
+        self.asked = asked
+        return self.stream
+
+    def microphone(self, *script: Step, **options: Any) -> Microphone:
+        self.stream.script = list(script)
+        return Microphone(None, warn=lambda *w: self.warnings.append(w), **options)
+
+    def codes(self) -> list[str]:
+        return [code for code, _ in self.warnings]
+
+
+@pytest.fixture
+def fake(monkeypatch: pytest.MonkeyPatch) -> Iterator[Fake]:
+    one = Fake()
+    monkeypatch.setitem(sys.modules, "sounddevice", one.module())
+    yield one
+    one.stream.hang.set()
+    one.open_when.set()
+
+
+def heard(mic: Microphone) -> tuple[NDArray[np.float32], str]:
+    """Return all samples, and the message if the device was lost."""
+    blocks: list[NDArray[np.float32]] = []
+    message = ""
+    try:
+        blocks.extend(mic.blocks())
+    except DeviceLostError as error:
+        message = error.message
+    mic.close()
+    return np.concatenate(blocks) if blocks else np.empty(0, np.float32), message
+
+
+def test_the_device_is_opened_mono_at_its_own_rate_with_a_deep_ring(fake: Fake) -> None:
+    mic = fake.microphone(dies)
+    mic.open()
+    heard(mic)
+    assert fake.asked.pop("latency") in {0.5, 5.0}
+    assert fake.asked == {"device": 0, "samplerate": RATE, "channels": 1, "dtype": "float32"}
+    assert (mic.rate, mic.channels, mic.device_name) == (RATE, 1, "Desk")
+
+
+@pytest.mark.parametrize(("death", "why"), [(fails, "-9999"), (dies, "the device is gone")])
+def test_everything_that_arrived_comes_before_the_loss_is_told(
+    fake: Fake, death: Step, why: str
+) -> None:
+    mic = fake.microphone(gives(100), gives(7), death)
+    mic.open()
+    samples, message = heard(mic)
+    assert np.array_equal(samples, np.full(107, 0.5, np.float32))
+    assert why in message
+    assert "'Desk'" in message
+    assert "\n" not in message
+
+
+def test_an_overflow_is_filled_with_noise_counted_and_told(fake: Fake) -> None:
+    mic = fake.microphone(gives(480), gives(480, overflowed=True, after=0.5), gives(480), dies)
+    mic.open()
+    samples, _ = heard(mic)
+    filled = samples[960:-480]
+    assert 0.3 * RATE < len(filled) < PATIENCE * RATE
+    assert len(filled) == mic.lost_samples
+    assert math.isclose(np.sqrt(np.mean(filled**2)), NOISE_RMS, rel_tol=0.1)
+    assert np.count_nonzero(filled) == len(filled)
+    assert np.all(samples[:960] == 0.5)
+    assert np.all(samples[-480:] == 0.5)
+    assert fake.codes() == ["input_overflow"]
+    assert f"{len(filled) * 1000 // RATE} ms" in fake.warnings[0][1]
+
+
+def test_a_loss_without_a_flag_is_found_by_the_clock_after_a_long_freeze(
+    fake: Fake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("parakeet_coreml.capture.HELD_UP", 0.3)
+    monkeypatch.setattr("parakeet_coreml.capture.SETTLED", 0.0)
+    mic = fake.microphone(gives(480), gives(480, after=1.0), *[gives(0)] * 3, dies)
+    mic.open()
+    samples, _ = heard(mic)
+    assert mic.lost_samples == len(samples) - 960 > 0.7 * RATE
+    assert fake.codes() == ["input_overflow"]
+
+
+def test_samples_that_come_late_after_a_freeze_are_not_called_lost(
+    fake: Fake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("parakeet_coreml.capture.HELD_UP", 0.3)
+    monkeypatch.setattr("parakeet_coreml.capture.SETTLED", 0.2)
+    late = [gives(480), gives(480, after=1.0), gives(0), gives(RATE, after=0.1)]
+    mic = fake.microphone(*late, *[gives(0, after=0.1)] * 3, dies)
+    mic.open()
+    samples, _ = heard(mic)
+    assert (mic.lost_samples, len(samples)) == (0, 960 + RATE)
+    assert fake.codes() == []
+
+
+def test_a_device_that_gives_nothing_is_warned_of_and_then_lost(
+    fake: Fake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("parakeet_coreml.capture.STALL_WARNING", 0.2)
+    mic = fake.microphone(gives(480), stall_timeout=0.6)
+    mic.open()
+    samples, message = heard(mic)
+    assert len(samples) == 480
+    assert "no sound came for 0.6 s" in message
+    assert fake.codes() == ["capture_stall"]
+
+
+def test_a_read_that_never_comes_back_holds_up_nobody(fake: Fake) -> None:
+    for stopped in (False, True):
+        mic = fake.microphone(lambda s: int(s.hang.wait()) - 1, stall_timeout=1.0)
+        fake.stream.hang.clear()
+        mic.open()
+        if stopped:
+            mic.stop()
+        start = time.monotonic()
+        _, message = heard(mic)
+        assert ("no sound" in message) != stopped
+        assert time.monotonic() - start < PATIENCE
+        fake.stream.hang.set()
+
+
+def test_a_close_that_never_comes_back_holds_up_nobody(fake: Fake) -> None:
+    mic = fake.microphone(gives(480))
+    mic.open()
+    fake.stream.hang.clear()
+    start = time.monotonic()
+    mic.close()
+    mic.close()
+    assert time.monotonic() - start < PATIENCE / 4
+    assert fake.stream.aborted.wait(PATIENCE)
+    assert list(mic.blocks()) is not None  # ends
+
+
+def test_a_healthy_microphone_leaves_no_thread(fake: Fake) -> None:
+    mic = fake.microphone(gives(480))
+    mic.open()
+    mic.stop()
+    assert len(heard(mic)[0]) == 480
+    assert fake.stream.closed.wait(PATIENCE)
+    limit = time.monotonic() + PATIENCE
+    while any(t.name.startswith("microphone") for t in threading.enumerate()):
+        assert time.monotonic() < limit
+        time.sleep(0.001)
+
+
+def test_a_microphone_that_opens_too_late_is_closed_again(fake: Fake) -> None:
+    fake.open_when.clear()
+    mic = fake.microphone(open_timeout=0.1)
+    with pytest.raises(NoDeviceError, match=r"within 0\.1 s"):
+        mic.open()
+    fake.open_when.set()
+    assert fake.stream.closed.wait(PATIENCE)
+
+
+@pytest.mark.parametrize("rate", [math.nan, math.inf, 0.0, -1.0, 7.0, 7_999.0, 4_294_967_295.0])
+def test_an_absurd_rate_never_reaches_the_resampler(
+    fake: Fake, monkeypatch: pytest.MonkeyPatch, rate: float
+) -> None:
+    fake.rate = rate
+    monkeypatch.setitem(sys.modules, "sounddevice", fake.module())
+    mic = fake.microphone(gives(480))
+
+    def record() -> None:
+        mic.open()
+        next(mic.blocks())
+
+    with pytest.raises(NoDeviceError, match="Desk"):
+        record()
+    mic.close()
+
+
+def test_the_first_samples_are_told_once(fake: Fake) -> None:
+    told: list[int] = []
+    mic = fake.microphone(gives(0), gives(9), gives(9), dies, begun=lambda: told.append(1))
+    mic.open()
+    heard(mic)
+    assert told == [1]
+
+
+def test_portaudio_that_is_not_installed_is_no_device(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "sounddevice.py").write_text("raise OSError('PortAudio library not found')")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "sounddevice", raising=False)
+    with pytest.raises(NoDeviceError, match="PortAudio library not found") as caught:
+        list_devices()
+    assert "libportaudio2" in caught.value.hint
+
+
+def test_stderr_speaks_while_portaudio_is_being_loaded(tmp_path: Path) -> None:
+    # What sounddevice does to fd 2 for as long as PortAudio takes, here for ever.
+    (tmp_path / "sounddevice.py").write_text(
+        "import os, time\n"
+        "os.dup2(os.open(os.devnull, os.O_WRONLY), 2)\n"
+        "os.write(1, b'mute')\n"
+        "time.sleep(600)\n"
+    )
+    code = (
+        "import os, sys\n"
+        "from parakeet_coreml import capture\n"
+        "capture.preload()\n"
+        "sys.stdin.readline()\n"
+        "print('no such option', file=sys.stderr)\n"
+        "try: capture.list_devices(timeout=0.1)\n"
+        "except capture.NoDeviceError: os.write(2, b'and fd 2 is back')\n"
+        "os._exit(0)\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as child:
+        assert child.stdout is not None
+        assert child.stdout.read(4) == b"mute"
+        _, said = child.communicate(b"go on\n", timeout=PATIENCE)
+    assert said == b"no such option\nand fd 2 is back"
+
+
+def test_only_devices_that_record_are_listed(fake: Fake) -> None:
+    assert list_devices() == [
+        DeviceInfo(
+            index=0, name="Desk", host_api="Fake Audio", channels=2, rate=RATE, is_default=True
+        )
+    ]
+
+
+# Which device
+
+
+def devices(*names: str) -> list[DeviceInfo]:
+    return [
+        DeviceInfo(index=10 + i, name=name, host_api="", channels=1, rate=RATE, is_default=i == 1)
+        for i, name in enumerate(names)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "index"),
+    [(None, 11), ("10", 10), (" 12 ", 12), ("BUILT", 10), ("usb mic", 11), ("Pro", 12)],
+)
+def test_a_device_is_chosen(wanted: str | None, index: int) -> None:
+    known = devices("Built-in", "USB Mic", "USB Mic Pro")
+    assert chosen(known, wanted).index == index
+
+
+@pytest.mark.parametrize(
+    ("wanted", "why"),
+    [
+        ("usb", "'usb' fits several microphones: 11 'USB Mic', 12 'USB Mic Pro'"),
+        ("9", "no microphone '9'"),
+        ("-1", "no microphone '-1'"),
+        ("x\n\x1b", r"no microphone 'x\\n\\x1b'"),
+    ],
+)
+def test_a_choice_that_fits_none_or_several_is_refused(wanted: str, why: str) -> None:
+    with pytest.raises(NoDeviceError) as caught:
+        chosen(devices("Built-in", "USB Mic", "USB Mic Pro"), wanted)
+    assert caught.value.message == why.replace("\\\\", "\\")
+    assert caught.value.hint
+
+
+def test_no_devices_and_no_default_are_told_apart() -> None:
+    with pytest.raises(NoDeviceError, match="there is no microphone"):
+        chosen([], None)
+    with pytest.raises(NoDeviceError, match="there is no default microphone"):
+        chosen(devices("Only one"), None)
+
+
+# The clock
+
+
+@given(
+    delays=st.lists(st.floats(0, 0.1), min_size=2, max_size=60),
+    block=st.integers(100, 5_000),
+    skew=st.floats(-5e-4, 5e-4),
+)
+def test_nothing_is_missing_from_a_device_that_is_only_late(
+    delays: list[float], block: int, skew: float
+) -> None:
+    pace = Pace(RATE, 0.0)
+    now = 0.0
+    for i, delay in enumerate(delays, 1):
+        now = max(now, i * block / RATE * (1 + skew) + delay)
+        pace.arrived(block, now)
+        assert pace.missing(now) <= 0.101 * RATE
+
+
+@given(lost=st.floats(0.2, 30), rate=st.sampled_from([8_000, 44_100, 192_000]))
+def test_what_the_device_lost_is_missing_until_it_is_filled(lost: float, rate: int) -> None:
+    pace = Pace(rate, 0.0)
+    for i in range(1, 101):
+        pace.arrived(rate // 100, 3.0 + i / 100)
+    now = 4.0 + lost
+    pace.arrived(rate // 100, now)
+    missing = pace.missing(now)
+    assert missing == pytest.approx(lost * rate, abs=0.05 * rate + 1, rel=2e-3)
+    pace.filled(missing)
+    assert pace.missing(now) == 0
+
+
+def test_noise_is_always_the_same() -> None:
+    assert np.array_equal(noise(1_000), noise(1_000))
+    assert noise(0).shape == (0,)
+
+
+def test_the_deadlines_are_five_seconds() -> None:
+    parameters = inspect.signature(Microphone).parameters
+    assert parameters["open_timeout"].default == 5.0
+    assert parameters["stall_timeout"].default == 5.0
+    assert inspect.signature(list_devices).parameters["timeout"].default == 5.0
