@@ -70,4 +70,8 @@ def open_backend(spec: BackendSpec) -> "tuple[Backend, BackendInfo]":
         from parakeet_coreml.backends import onnx  # noqa: PLC0415  lazy by design
 
         return onnx.open_onnx(spec)
+    if spec.backend == "coreml":
+        from parakeet_coreml.backends import coreml  # noqa: PLC0415  lazy by design
+
+        return coreml.open_coreml(spec)
     raise ValueError(spec.backend)

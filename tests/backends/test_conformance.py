@@ -26,7 +26,15 @@ def onnx(folder: Path) -> BackendSpec:
     return BackendSpec("onnx", "random", str(tiny_onnx.write_pair(folder)))
 
 
-OPENERS: dict[str, Callable[[Path], BackendSpec]] = {"scripted": scripted, "onnx": onnx}
+def coreml(folder: Path) -> BackendSpec:
+    return BackendSpec("coreml", "toy", str(Path(__file__).parent / "fixtures" / "toy"))
+
+
+OPENERS: dict[str, Callable[[Path], BackendSpec]] = {
+    "scripted": scripted,
+    "onnx": onnx,
+    "coreml": coreml,
+}
 
 
 def beeps(samples: int) -> Samples:

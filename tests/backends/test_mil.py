@@ -10,6 +10,8 @@ import pytest
 from parakeet_coreml.backends.mil import KERNELS, Evaluator
 from parakeet_coreml.backends.mlpackage import (
     Feature,
+    _from_blob,
+    _immediate,
     check_inputs,
     describe,
     fields,
@@ -315,6 +317,23 @@ def test_packed_bits_come_out_lowest_first() -> None:
     assert unpack(packed, 3, 3).tolist() == [0b101, 0b110, 0b111]
 
 
+@pytest.mark.parametrize(
+    ("number", "shape", "expected"),
+    [
+        (35, (2, 2), [[10, 3], [15, 8]]),  # uint4
+        (25, (4,), [-6, 3, -1, -8]),  # int4, whose top bit is the sign
+        (31, (2,), [0x3A, 0x8F]),  # uint8
+    ],
+)
+def test_weights_smaller_than_a_byte_are_spread(
+    number: int, shape: tuple[int, ...], expected: Any
+) -> None:
+    header = np.array([0xDEADBEEF, 0, 2, 0, 64, 0], "<u4").tobytes()
+    blob = np.frombuffer(header.ljust(64, b"\0") + b"\x3a\x8f", np.uint8)
+
+    assert _from_blob(blob, 0, number, shape).tolist() == expected
+
+
 def test_a_table_of_weights_is_looked_up_by_packed_indices() -> None:
     rng = np.random.default_rng(5)
     indices = rng.integers(0, 64, 20)
@@ -519,6 +538,32 @@ def test_another_kind_of_model_is_told_apart(tmp_path: Path) -> None:
 
     with pytest.raises(ModelUnusableError, match=r"no ML program"):
         read_package(package)
+
+
+def test_a_description_that_is_none_is_corrupt(tmp_path: Path) -> None:
+    package = broken(tmp_path, b"\x0a\x07targets", b"\x0b\x07targets")
+
+    with pytest.raises(ModelCorruptError, match="cannot understand"):
+        describe(package)
+
+
+@pytest.mark.parametrize(
+    ("form", "values", "number", "expected"),
+    [
+        (1, [b"\0\0\x80?"], 11, [1.0]),
+        (2, [1, (1 << 64) - 2], 23, [1, -2]),  # not packed
+        (2, [b"\x01\xfe\xff\xff\xff\xff\xff\xff\xff\xff\x01"], 23, [1, -2]),
+        (3, [b"\x01\x00"], 1, [True, False]),
+        (7, [b"\x00<\x00\xc0"], 10, [1.0, -2.0]),  # halves
+        (7, [b"\x3a"], 35, [0x3A]),  # two of four bits, left as they are
+    ],
+)
+def test_immediate_numbers_are_read_in_every_form(
+    form: int, values: list[Any], number: int, expected: Any
+) -> None:
+    held = [v if isinstance(v, int) else memoryview(v) for v in values]
+
+    assert _immediate(form, held, number).tolist() == expected
 
 
 def test_the_wire_format_is_told_from_noise() -> None:
