@@ -128,7 +128,7 @@ class Source:
         self.base, self._from = _mirror()
         self._origin = urlsplit(self.base)
         self._proxies = urllib.request.getproxies()
-        self._pools: dict[str, urllib3.PoolManager] = {}
+        self._pools: dict[tuple[str, bool], urllib3.PoolManager] = {}
         self._lock = threading.Lock()
 
     @property
@@ -153,37 +153,36 @@ class Source:
             if response.status not in _REDIRECTS or location is None:
                 return response, str(parts.hostname)
             response.close()
-            url = urljoin(url, location)
-            self._check_redirect(url, parts)
+            url = self._redirect(location, url)
         raise DownloadFailedError(
             f"{self._origin.hostname} redirects more than {_MAX_REDIRECTS} times", self.hint
         )
 
-    def _check_redirect(self, url: str, before: SplitResult) -> None:
-        """Refuse to be led off: to http, to unknown hosts, to an address with a password."""
+    def _redirect(self, location: str, before: str) -> str:
+        """Return where a redirect leads: by https, to known hosts, or within the mirror."""
+        host = urlsplit(before).hostname
         try:
+            url = urljoin(before, location)
             to = urlsplit(url)
-            same = (to.scheme, to.hostname, to.port) == (
-                self._origin.scheme,
-                self._origin.hostname,
-                self._origin.port,
-            )
+            site = (to.scheme, to.hostname, to.port)
         except ValueError:
-            raise DownloadFailedError(f"{before.hostname} redirects to no address") from None
-        host, known = to.hostname or "", (*HUB_HOSTS, str(self._origin.hostname))
-        under = any(host == name or host.endswith(f".{name}") for name in known)
+            raise DownloadFailedError(f"{host} redirects to no address", self.hint) from None
+        known = (*HUB_HOSTS, str(self._origin.hostname))
+        under = any(f".{to.hostname}".endswith(f".{name}") for name in known)
+        same = site == (self._origin.scheme, self._origin.hostname, self._origin.port)
         if to.username is not None or not (same or (to.scheme == "https" and under)):
             raise DownloadFailedError(
-                f"{before.hostname} redirects to {to.scheme}://{host!r}, which is not trusted",
+                f"{host} redirects to {f'{to.scheme}://{to.hostname}'!a}, which is not trusted",
                 "set PARAKEET_COREML_MIRROR to an https address that serves the files itself",
             )
+        return url
 
     def _get(
         self, url: str, parts: SplitResult, headers: dict[str, str]
     ) -> urllib3.BaseHTTPResponse:
         proxy = self._proxy(parts)
         try:
-            return self._pool(proxy).request(
+            return self._pool(proxy, parts.scheme == "https").request(
                 "GET",
                 url,
                 headers=headers,
@@ -203,26 +202,18 @@ class Source:
             return ""
         return proxy if "://" in proxy else f"http://{proxy}"
 
-    def _pool(self, proxy: str) -> urllib3.PoolManager:
+    def _pool(self, proxy: str, secure: bool) -> urllib3.PoolManager:  # noqa: FBT001  part of a key
         with self._lock:
-            if proxy not in self._pools:
-                self._pools[proxy] = _new_pool(proxy)
-            return self._pools[proxy]
+            if (proxy, secure) not in self._pools:
+                self._pools[proxy, secure] = _new_pool(proxy, secure)
+            return self._pools[proxy, secure]
 
 
 def _mirror() -> tuple[str, str]:
     """Return the address files come from, and the variable that says so."""
     for name in ("PARAKEET_COREML_MIRROR", "HF_ENDPOINT"):
         if base := os.environ.get(name, "").rstrip("/"):
-            try:
-                parts = urlsplit(base)
-                port = parts.port
-            except ValueError:
-                parts, port = urlsplit(""), None
-            secure = parts.scheme == "https" or (
-                parts.scheme == "http" and is_loopback(parts.hostname or "")
-            )
-            if not secure or parts.username or parts.query or parts.fragment or port == 0:
+            if not _is_safe(base):
                 raise UsageError(
                     f"{name} is no address to download from",
                     "it takes https://host/path, without password; http only for 127.0.0.1",
@@ -231,18 +222,25 @@ def _mirror() -> tuple[str, str]:
     return HUB, ""
 
 
+def _is_safe(base: str) -> bool:
+    """Return whether an address is https (or http on this machine) without password or query."""
+    try:
+        parts = urlsplit(base)
+        host, _ = parts.hostname or "", parts.port  # a port that is none raises
+    except ValueError:
+        return False
+    secure = parts.scheme == "https" or (parts.scheme == "http" and is_loopback(host))
+    return bool(secure and host) and not (parts.username or parts.query or parts.fragment)
+
+
 def is_loopback(host: str) -> bool:
     """Return whether `host` is this machine by its very name."""
     return host in ("127.0.0.1", "::1", "localhost")
 
 
-def _new_pool(proxy: str) -> urllib3.PoolManager:
-    context = ssl.create_default_context()
-    paths = ssl.get_default_verify_paths()
-    if paths.cafile is None and not (paths.capath and any(Path(paths.capath).iterdir())):
-        for bundle in filter(os.path.exists, _BUNDLES):
-            context.load_verify_locations(bundle)
-            break
+def _new_pool(proxy: str, secure: bool) -> urllib3.PoolManager:  # noqa: FBT001  as above
+    # Reading the certificates takes longer than a small file does: only where they are needed.
+    context = _certificates() if secure else None
     if not proxy:
         return urllib3.PoolManager(ssl_context=context)
     parts = urlsplit(proxy)
@@ -258,16 +256,26 @@ def _new_pool(proxy: str) -> urllib3.PoolManager:
     )
 
 
+def _certificates() -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    paths = ssl.get_default_verify_paths()
+    if paths.cafile is None and not (paths.capath and any(Path(paths.capath).iterdir())):
+        for bundle in filter(os.path.exists, _BUNDLES):
+            context.load_verify_locations(bundle)
+            break
+    return context
+
+
 def shown(proxy: str) -> str:
     """Return a proxy's address without its password."""
     parts = urlsplit(proxy)
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
 
 
-_REASONS = (  # the first that fits: NameResolutionError is a NewConnectionError too
+_REASONS = (  # the first that fits; each of the first three is a kind of the next
     (NameResolutionError, "cannot find {}: is this machine online?"),
-    (ConnectTimeoutError, "{} does not answer"),
     (NewConnectionError, "cannot connect to {}: is this machine online?"),
+    (ConnectTimeoutError, "{} does not answer"),
     (ReadTimeoutError, "{} has gone silent"),
 )
 
@@ -338,11 +346,11 @@ class Transfer:
 
     def _next(self) -> Head | bytes:
         stall, left = self._source.limits.stall, self._source.until - time.monotonic()
-        if left <= 0:
-            raise AttemptError("it takes too long altogether")
         try:
-            item = self._items.get(timeout=min(stall, left))
+            item = self._items.get(timeout=max(min(stall, left), 0.001))
         except queue.Empty:
+            if left <= stall:
+                raise AttemptError("it takes too long altogether") from None
             raise AttemptError(f"{urlsplit(self._url).hostname} has gone silent") from None
         if isinstance(item, Exception):
             raise item
@@ -354,7 +362,7 @@ class Transfer:
         except (AttemptError, DownloadFailedError) as error:
             self._put(error)
             return
-        try:
+        try:  # only the network is touched here: whatever fails is the network's fault
             headers = {name.lower(): value for name, value in response.headers.items()}
             going = self._put(Head(response.status, headers, host))
             while going and (block := response.read1(BLOCK)):

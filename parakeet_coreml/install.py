@@ -39,7 +39,7 @@ from parakeet_coreml.models import (
     sha256,
     verify_files,
 )
-from parakeet_coreml.staging import Partial, locked, open_folder, partial_name, try_lock
+from parakeet_coreml.staging import Partial, locked, open_folder, partial_name, try_lock, write_all
 
 STAGING = ".staging"
 STALE = 30 * 24 * 3600.0
@@ -167,11 +167,8 @@ def _tree(folder: Path) -> Iterator[tuple[float, int]]:
 def _sweep(stage: _Stage) -> None:
     """Remove what downloads left that were given up long ago; never one that is going on."""
     for name in os.listdir(stage.staging):  # noqa: PTH208  of an open folder
-        folder = stage.root / STAGING / name
-        if name == stage.name or not stat.S_ISDIR(folder.lstat().st_mode):
-            continue
-        newest = max((at for at, _ in _tree(folder)), default=0.0)
-        if time.time() - newest > STALE:
+        newest = max((at for at, _ in _tree(stage.root / STAGING / name)), default=time.time())
+        if name != stage.name and time.time() - newest > STALE:
             _remove_if_free(stage, name)
 
 
@@ -315,11 +312,13 @@ def _write_marker(stage: _Stage) -> None:
         os.unlink(MARKER, dir_fd=stage.files)
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
     marker = os.open(MARKER, flags, 0o644, dir_fd=stage.files)
-    with os.fdopen(marker, "wb", buffering=0) as stream:
-        stream.write(stage.wanted.text.encode())
+    try:
+        write_all(marker, stage.wanted.text.encode())
         os.fsync(marker)
         if full := getattr(fcntl, "F_FULLFSYNC", None):  # macOS: fsync stops at the drive's cache
             fcntl.fcntl(marker, full)
+    finally:
+        os.close(marker)
 
 
 def _sync(folder: Path) -> None:

@@ -112,6 +112,13 @@ def _refuse_odd(descriptor: int, name: str) -> None:
         raise StorageError(f"'{name}' in the models folder is not a file of ours", "remove it")
 
 
+def write_all(descriptor: int, data: bytes) -> None:
+    """Write all of `data`, however little the system takes at once."""
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]
+
+
 def partial_name(file: ModelFile) -> str:
     """Return the name that a file has while it arrives."""
     return f"{file.sha256}.partial"
@@ -163,12 +170,9 @@ class Partial:
 
     def append(self, block: bytes) -> None:
         """Write `block` behind what is there; `OSError` if the disk will not."""
-        view = memoryview(block)
-        while view:
-            written = os.write(self._descriptor, view)
-            self._hash.update(view[:written])
-            self.size += written
-            view = view[written:]
+        write_all(self._descriptor, block)
+        self._hash.update(block)
+        self.size += len(block)
 
     def restart(self) -> None:
         """Forget all bytes."""
@@ -185,8 +189,10 @@ class Partial:
         if etag:
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
             meta = os.open(self._meta, flags, 0o644, dir_fd=self._folder)
-            with os.fdopen(meta, "w") as stream:
-                json.dump({"etag": etag}, stream)
+            try:
+                write_all(meta, json.dumps({"etag": etag}).encode())
+            finally:
+                os.close(meta)
 
     def place(self, folder: int, name: str) -> None:
         """Bring the bytes to the disk, then give them their name in `folder`."""
