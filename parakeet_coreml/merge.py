@@ -106,7 +106,9 @@ class Seam:
         for the last window both are the end of the recording, and nothing is held.
         """
         joined = list(_resumed(self, words))
-        last = max((i for i, word in enumerate(joined) if word.centre < cut), default=-1)
+        # Words may be centred past the end: one on the last frame, or one that was held.
+        due = (i for i, word in enumerate(joined) if word.centre < cut or cut >= stop)
+        last = max(due, default=-1)
         fresh, held = joined[: last + 1], joined[last + 1 :]
         printed = [w for w in (*self.printed, *fresh) if w.stop > stop - MEMORY]
         return fresh, Seam(tuple(printed), tuple(held), max(cut, self.cut), max(stop, self.stop))
@@ -239,15 +241,23 @@ def _fill_gaps(
     fills: dict[int, list[Word]],
 ) -> None:
     """Put the words of `run` into gaps of the later window that are wide enough for them."""
+    waiting = list(run)
     for j in range(between.start, between.stop + 1):
         heard = [later[j - 1].stop] if j > 0 else []
         if j == between.start and seam.printed:
             heard.append(seam.printed[-1].stop)
         left = max(heard, default=run[0].start - MARGIN)
         right = later[j].start if j < len(later) else None
-        words = [w for w in run if w.centre >= left and (right is None or w.centre < right)]
+        due = [
+            i
+            for i, w in enumerate(waiting)
+            if w.centre >= left and (right is None or w.centre < right)
+        ]
+        words = [waiting[i] for i in due]
         if words and _fits(seam, words, left, right):
             fills.setdefault(j, []).extend(words)
+            # Where times fall, a word may lie in two gaps: it is printed once, and in order.
+            waiting = waiting[due[-1] + 1 :]
 
 
 def _fits(seam: Seam, words: Sequence[Word], left: int, right: int | None) -> bool:
