@@ -38,7 +38,7 @@ class Window:
     silent: bool
     """Nothing in it can be a voice: it need not be decoded."""
     voiced: int
-    """Samples of speech in it."""
+    """Samples of speech in it; none in a silent one."""
     closes_line: bool = False
     """A line of the protocol ends with this window."""
     final: bool = False
@@ -108,9 +108,11 @@ def _regular(tape: Tape, stop: int, geometry: Geometry) -> Window:
 
 def _window(tape: Tape, start: int, stop: int, cut: int) -> Window:
     audio = tape.read(start, stop)
+    silent = speech.is_silence(audio)
+    # In a very quiet room the softest sounds lie far above the floor, and still are no voice.
     flags = speech.voiced(speech.levels_of(audio), _floor(tape, stop))
-    spoken = int(flags.sum()) * speech.TICK
-    return Window(start, stop, cut, audio, silent=speech.is_silence(audio), voiced=spoken)
+    spoken = 0 if silent else int(flags.sum()) * speech.TICK
+    return Window(start, stop, cut, audio, silent=silent, voiced=spoken)
 
 
 def _floor(tape: Tape, stop: int) -> float:
