@@ -6,7 +6,7 @@ with its length declared in full, decodes well. Each rung of the ladder is such 
 
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -42,6 +42,8 @@ class Decoded:
     elapsed: float
     """Seconds in the backend, second looks included."""
     error: BackendFailedError | None = None
+    again: bool = False
+    """A second look at audio of the windows before and behind it, which are booked themselves."""
 
 
 def decode(windows: Iterable[Window], backend: Backend) -> Iterator[Decoded]:
@@ -54,7 +56,8 @@ def decode(windows: Iterable[Window], backend: Backend) -> Iterator[Decoded]:
     missing = False
     for window in windows:
         if before is not None and missing:
-            yield _attempt(_across(before, window, backend.max_samples), None, backend)
+            both = _across(before, window, backend.max_samples)
+            yield replace(_attempt(both, None, backend), again=True)
         decoded = _attempt(window, before, backend)
         yield decoded
         missing = not decoded.hypothesis and decoded.error is None and _spoken(window)

@@ -123,29 +123,46 @@ def _overload() -> OverloadError:
 
 
 def _lines(decoded: Iterable[Decoded], monitor: Monitor) -> Iterator[Line]:
-    """Join windows at their seams; the last line carries what was still held back."""
+    """Join windows at their seams; the last line carries what was still held back.
+
+    A backend that is gone for good ends the recording, but not without the words already heard.
+    """
     seam = Seam()
     words: list[Word] = []
     elapsed, start, stop = 0.0, 0, 0
-    for result in decoded:
-        window, stop = result.window, result.window.stop
-        _account(monitor, result)
-        heard = words_of(result.hypothesis.tokens)
-        fresh, seam = seam.join(heard, cut=window.cut, stop=window.stop)
-        words += fresh
-        elapsed += result.elapsed
-        if window.closes_line and (words or window.voiced or not window.final):
-            yield Line(tuple(words), seam.held, start, window.cut, elapsed)
-            words, elapsed, start = [], 0.0, window.cut
-    monitor.silent += monitor.captured - monitor.decoded
+    gone: ParakeetError | None = None
+    try:
+        for result in decoded:
+            window, stop = result.window, result.window.stop
+            _account(monitor, result)
+            heard = words_of(result.hypothesis.tokens)
+            fresh, seam = seam.join(heard, cut=window.cut, stop=window.stop)
+            words += fresh
+            elapsed += result.elapsed
+            if window.closes_line and (words or window.voiced or not window.final):
+                yield Line(tuple(words), seam.held, start, window.cut, elapsed)
+                words, elapsed, start = [], 0.0, window.cut
+    except ParakeetError as error:
+        gone = error
     words += seam.held
     if words:
         yield Line(tuple(words), (), start, stop, elapsed)
+    _account_rest(monitor, gone)
+
+
+def _account_rest(monitor: Monitor, gone: ParakeetError | None) -> None:
+    """Book what no window was made of: quiet after the last word, or audio without a backend."""
+    rest = monitor.captured - monitor.decoded
+    if gone is None:
+        monitor.silent += rest
+        return
+    monitor.lost += rest
+    raise gone
 
 
 def _account(monitor: Monitor, result: Decoded) -> None:
     """Book the new samples of a window, and tell its failure."""
-    fresh = max(0, result.window.stop - monitor.decoded)
+    fresh = 0 if result.again else max(0, result.window.stop - monitor.decoded)
     monitor.decoded += fresh
     if result.error is not None:
         monitor.lost += fresh
