@@ -1,4 +1,4 @@
-"""Make clean speech sound like a room, a telephone, a bad microphone; and make what is not speech."""
+"""Make clean speech sound like a room, a telephone, a bad microphone; make what is no speech."""
 
 from __future__ import annotations
 
@@ -28,7 +28,8 @@ def hum(rng: np.random.Generator, count: int) -> Samples:
     time = np.arange(count) / RATE
     base = rng.choice([50.0, 60.0, rng.uniform(80, 400)])
     tone = sum(
-        rng.uniform(0.1, 1) / k * np.sin(2 * np.pi * (base * k * time + rng.random())) for k in range(1, 9)
+        rng.uniform(0.1, 1) / k * np.sin(2 * np.pi * (base * k * time + rng.random()))
+        for k in range(1, 9)
     )
     return (tone / (np.std(tone) + 1e-9)).astype(np.float32)
 
@@ -50,7 +51,11 @@ def music(rng: np.random.Generator, count: int) -> Samples:
     """Make chords and melodies of plucked, blown or bowed tones."""
     out = np.zeros(count, np.float32)
     beat = int(RATE * rng.uniform(0.12, 0.6))
-    scale = 110 * 2 ** (rng.integers(0, 12) / 12) * 2 ** (np.array([0, 2, 4, 7, 9, 12, 14, 16, 19]) / 12)
+    scale = (
+        110
+        * 2 ** (rng.integers(0, 12) / 12)
+        * 2 ** (np.array([0, 2, 4, 7, 9, 12, 14, 16, 19]) / 12)
+    )
     for start in range(0, count, beat):
         size = min(int(beat * rng.uniform(0.8, 3)), count - start)
         time = np.arange(size) / RATE
@@ -60,7 +65,9 @@ def music(rng: np.random.Generator, count: int) -> Samples:
                 rng.uniform(0, 1) / k * np.sin(2 * np.pi * pitch * k * (time + wobble / 30))
                 for k in range(1, 6)
             )
-            out[start : start + size] += tone * np.exp(-time * rng.uniform(0.3, 6)) * np.minimum(1, time * 80)
+            out[start : start + size] += (
+                tone * np.exp(-time * rng.uniform(0.3, 6)) * np.minimum(1, time * 80)
+            )
     if rng.random() < 0.4:
         out += 0.3 * clicks(rng, count)
     return out / (out.std() + 1e-9)
@@ -72,7 +79,11 @@ def tones(rng: np.random.Generator, count: int) -> Samples:
     glide = np.cumsum(rng.standard_normal(count // 800 + 2)) * rng.uniform(0, 60)
     pitch = rng.uniform(90, 1500) + np.interp(np.arange(count), np.arange(len(glide)) * 800, glide)
     phase = 2 * np.pi * np.cumsum(pitch) / RATE
-    tone = np.sin(phase) + rng.uniform(0, 0.7) * np.sin(2 * phase) + rng.uniform(0, 0.5) * np.sin(3 * phase)
+    tone = (
+        np.sin(phase)
+        + rng.uniform(0, 0.7) * np.sin(2 * phase)
+        + rng.uniform(0, 0.5) * np.sin(3 * phase)
+    )
     gate = np.sin(2 * np.pi * rng.uniform(0.2, 4) * time + 6 * rng.random()) > rng.uniform(-1, 0.5)
     tone = tone * np.convolve(gate, np.ones(160) / 160, "same")
     return (tone / (tone.std() + 1e-9)).astype(np.float32)
@@ -81,7 +92,11 @@ def tones(rng: np.random.Generator, count: int) -> Samples:
 def breath(rng: np.random.Generator, count: int) -> Samples:
     """Make breathing, rustling and rumble: noise that swells and fades in bands."""
     noise = coloured(rng, count, rng.uniform(0, 2))
-    swell = np.interp(np.arange(count), np.arange(0, count + 3200, 3200), rng.uniform(0, 1, count // 3200 + 2) ** 3)
+    swell = np.interp(
+        np.arange(count),
+        np.arange(0, count + 3200, 3200),
+        rng.uniform(0, 1, count // 3200 + 2) ** 3,
+    )
     return (noise * swell / ((noise * swell).std() + 1e-9)).astype(np.float32)
 
 
@@ -89,7 +104,11 @@ def noise(rng: np.random.Generator, count: int) -> Samples:
     """Make one kind of sound without words, of unit deviation."""
     makers = (hum, clicks, music, tones, breath)
     pick = int(rng.integers(0, 9))
-    return makers[pick](rng, count) if pick < len(makers) else coloured(rng, count, float(rng.choice([0, 0, 1, 1.5, 2])))
+    return (
+        makers[pick](rng, count)
+        if pick < len(makers)
+        else coloured(rng, count, float(rng.choice([0, 0, 1, 1.5, 2])))
+    )
 
 
 def wordless(rng: np.random.Generator, count: int) -> Samples:
@@ -117,7 +136,9 @@ def roomed(rng: np.random.Generator, samples: Samples) -> Samples:
         tail[0] = 1
         spectrum *= np.fft.rfft(tail, size + 8000)
     if rng.random() < 0.5:
-        spectrum *= 1 / (1 + (frequency / rng.choice([3400, 3900, 4000, rng.uniform(3000, 8000)])) ** 24)
+        spectrum *= 1 / (
+            1 + (frequency / rng.choice([3400, 3900, 4000, rng.uniform(3000, 8000)])) ** 24
+        )
     if rng.random() < 0.3:
         spectrum *= 1 - 1 / (1 + (frequency / rng.uniform(60, 350)) ** 6)
     tilt = rng.uniform(-6, 6) / 20
@@ -139,7 +160,11 @@ def augmented(rng: np.random.Generator, samples: Samples, strength: float) -> Sa
         samples = samples + rng.standard_normal(len(samples)).astype(np.float32) * np.float32(
             level * 10 ** -rng.uniform(1.5, 4)
         )
-    gain = 10 ** (rng.uniform(-30, 8) / 20) if rng.random() < strength else 10 ** (rng.uniform(-12, 3) / 20)
+    gain = (
+        10 ** (rng.uniform(-30, 8) / 20)
+        if rng.random() < strength
+        else 10 ** (rng.uniform(-12, 3) / 20)
+    )
     samples = np.clip(samples * np.float32(gain), -1, 1)
     if rng.random() < 0.1 * strength:
         samples = np.clip(samples, -0.4 * np.abs(samples).max(), 0.4 * np.abs(samples).max())

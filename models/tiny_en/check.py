@@ -39,7 +39,9 @@ def main() -> None:
         start = time.perf_counter()
         encoder.run(None, {"audio_signal": features, "length": np.array([1500])})
         times.append(time.perf_counter() - start)
-    print(f"15 s window: {min(times) * 1000:.0f} ms in the encoder, {onnxruntime.get_device()}, 2 threads")
+    print(
+        f"15 s window: {min(times) * 1000:.0f} ms in the encoder, 2 threads"
+    )
 
 
 def close(name: str, ours: np.ndarray, theirs: np.ndarray) -> None:
@@ -63,7 +65,9 @@ def compare_encoder(
     if count[0] != same[0]:
         raise SystemExit(f"{count} frames padded, {same} not")
     with torch.no_grad():
-        theirs = export.Encoder(model)(torch.from_numpy(features), torch.from_numpy(length))[0].numpy()
+        theirs = export.Encoder(model)(torch.from_numpy(features), torch.from_numpy(length))[
+            0
+        ].numpy()
     frames = int(count[0])
     close(f"encoder {valid}/{padded}", ours[:, :, :frames], theirs[:, :, :frames])
     close(f"encoder {valid} without padding", ours[:, :, :frames], bare[:, :, :frames])

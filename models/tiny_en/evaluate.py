@@ -1,4 +1,4 @@
-"""Measure the shipped files: word errors by kind, noise and length, and words heard where there are none."""
+"""Measure the shipped files: word errors by kind, noise, length; words heard where none are."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from models.tiny_en import augment, export
+from models.tiny_en.folders import WORK
 from models.tiny_en.mixture import HELD_SPEAKER, HELD_TAKES, digit_string, packs, real_digits
 from models.tiny_en.model import DURATIONS, Features
 from models.tiny_en.tokens import BLANK
@@ -32,10 +33,12 @@ JFK = (
 def main() -> None:
     """Print the tables of the model card."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--work", type=Path, default=Path("/var/tmp/tiny-en"))
+    parser.add_argument("--work", type=Path, default=WORK)
     parser.add_argument("--digits", type=Path, required=True)
     parser.add_argument("--model", type=Path, default=export.SHIPPED)
-    parser.add_argument("--jfk", type=Path, help="a public-domain speech, reported whatever comes out")
+    parser.add_argument(
+        "--jfk", type=Path, help="a public-domain speech, reported whatever comes out"
+    )
     parser.add_argument("--show", action="store_true", help="print what was heard wrong")
     parser.add_argument("--quick", action="store_true", help="only the first table")
     options = parser.parse_args()
@@ -97,11 +100,18 @@ class Recogniser:
 
     def __init__(self, folder: Path) -> None:
         """Load both graphs and the pieces."""
-        sessions = (onnxruntime.InferenceSession(str(folder / f"{n}-model.onnx")) for n in ("encoder", "decoder_joint"))
+        sessions = (
+            onnxruntime.InferenceSession(str(folder / f"{n}-model.onnx"))
+            for n in ("encoder", "decoder_joint")
+        )
         self.encoder, self.decoder = sessions
-        self.pieces = [line.split(" ")[0] for line in (folder / "vocab.txt").read_text("utf-8").splitlines()]
+        self.pieces = [
+            line.split(" ")[0] for line in (folder / "vocab.txt").read_text("utf-8").splitlines()
+        ]
         manifest = json.loads((folder / "manifest.json").read_text())
-        self.state = np.zeros((manifest["predictor_layers"], 1, manifest["predictor_hidden"]), np.float32)
+        self.state = np.zeros(
+            (manifest["predictor_layers"], 1, manifest["predictor_hidden"]), np.float32
+        )
         self.features = Features()
 
     def __call__(self, samples: Samples) -> str:
@@ -142,7 +152,7 @@ Case = tuple[str, Samples]
 
 
 def speech(work: Path, digits: Path) -> dict[str, list[Case]]:
-    """Collect what was set apart: a real speaker, takes of the others, two families of voices, sentences."""
+    """Collect what was set apart: a real speaker, takes, two families of voices, sentences."""
     rng = np.random.default_rng(7)
     never = real_digits(digits, lambda speaker, _: speaker == HELD_SPEAKER)[HELD_SPEAKER]
     others = real_digits(digits, lambda who, take: who != HELD_SPEAKER and take in HELD_TAKES)
@@ -152,14 +162,18 @@ def speech(work: Path, digits: Path) -> dict[str, list[Case]]:
             edged(digit_string(rng, never, lengths_[i % 8])) for i in range(120)
         ],
         "digits, real speakers known, takes never heard": [
-            edged(digit_string(rng, takes, lengths_[i % 8])) for takes in others.values() for i in range(40)
+            edged(digit_string(rng, takes, lengths_[i % 8]))
+            for takes in others.values()
+            for i in range(40)
         ],
     }
     kinds = {"held": "sentences never heard", "digits": "digits"}
     for name, label in (("e-slt", "flite slt"), ("e-kokoro", "six Kokoro voices")):
         items = packs(work).get(name, [])
         for kind, what in kinds.items():
-            cases = [edged((i.text, i.pcm.astype(np.float32) / 32_768)) for i in items if i.kind == kind]
+            cases = [
+                edged((i.text, i.pcm.astype(np.float32) / 32_768)) for i in items if i.kind == kind
+            ]
             sets[f"{what}, voice never heard ({label})"] = cases
     return sets
 
@@ -186,7 +200,10 @@ def score(recogniser: Recogniser, cases: Iterable[Case], *, show: bool = False) 
 
 def heading(name: str, about: str) -> None:
     """Open a table."""
-    print(f"\n| {name} ({about}) | words | WER | S | D | I |\n|---|---:|---:|---:|---:|---:|", flush=True)
+    print(
+        f"\n| {name} ({about}) | words | WER | S | D | I |\n|---|---:|---:|---:|---:|---:|",
+        flush=True,
+    )
 
 
 def row(name: str, found: Errors) -> None:
@@ -201,7 +218,10 @@ def noisy(recogniser: Recogniser, sets: dict[str, list[Case]]) -> None:
     for name, cases in sets.items():
         for ratio in (20, 10, 5):
             for slope, colour in ((0.0, "white"), (1.0, "pink")):
-                row(f"{name}, {colour} {ratio} dB", score(recogniser, with_noise(cases[:40], ratio, slope)))
+                row(
+                    f"{name}, {colour} {ratio} dB",
+                    score(recogniser, with_noise(cases[:40], ratio, slope)),
+                )
 
 
 def with_noise(cases: list[Case], ratio: float, slope: float) -> Iterator[Case]:

@@ -1,4 +1,4 @@
-"""Turn a training checkpoint into what is shipped: fp16 weights in `transformers` layout, and ONNX."""
+"""Turn a run into what is shipped: fp16 weights in `transformers` layout, and ONNX."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ import onnx
 import sentencepiece
 import torch
 from onnx import TensorProto, helper, numpy_helper
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import ParakeetFeatureExtractor, ParakeetForTDT, ParakeetTDTConfig
 
+from models.tiny_en.folders import WORK
 from models.tiny_en.model import DURATIONS, TinyModel
 from models.tiny_en.tokens import BLANK
 
@@ -28,10 +29,12 @@ CHECKPOINT = Path(__file__).with_name("checkpoint")
 
 
 def main() -> None:
-    """Write the checkpoint from a training run if one is given, then the ONNX files from the checkpoint."""
+    """Write the checkpoint if a run is given, then the ONNX files from the checkpoint."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--trained", type=Path, help="last.pt of a run; else the checkpoint is taken as it is")
-    parser.add_argument("--work", type=Path, default=Path("/var/tmp/tiny-en"))
+    parser.add_argument(
+        "--trained", type=Path, help="last.pt of a run; else the checkpoint is taken as it is"
+    )
+    parser.add_argument("--work", type=Path, default=WORK)
     parser.add_argument("--checkpoint", type=Path, default=CHECKPOINT)
     parser.add_argument("--out", type=Path, default=SHIPPED)
     options = parser.parse_args()
@@ -41,7 +44,7 @@ def main() -> None:
 
 
 def write_checkpoint(trained: Path, work: Path, folder: Path) -> None:
-    """Round the averaged weights to fp16 and save them as `transformers` does, with pieces and front end."""
+    """Round the averaged weights to fp16; save them as `transformers` does, pieces beside."""
     folder.mkdir(parents=True, exist_ok=True)
     model = TinyModel()
     model.load_state_dict(torch.load(trained, weights_only=True)["average"])
@@ -58,11 +61,11 @@ def write_checkpoint(trained: Path, work: Path, folder: Path) -> None:
 
 def loaded(folder: Path) -> ParakeetForTDT:
     """Load the checkpoint with its weights cast to fp32, ready to run."""
-    from safetensors.torch import load_file
-
     model = ParakeetForTDT(ParakeetTDTConfig.from_pretrained(folder))
     weights = load_file(folder / "model.safetensors")
-    model.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in weights.items()})
+    model.load_state_dict(
+        {k: v.float() if v.is_floating_point() else v for k, v in weights.items()}
+    )
     return model.eval()
 
 
@@ -80,7 +83,9 @@ class Encoder(nn.Module):
         features = audio_signal.transpose(1, 2) * mask[:, :, None]
         out = self.encoder(input_features=features, attention_mask=mask)
         counts = out.attention_mask.sum(-1)
-        return (out.last_hidden_state * out.attention_mask[:, :, None]).transpose(1, 2), counts.long()
+        return (out.last_hidden_state * out.attention_mask[:, :, None]).transpose(
+            1, 2
+        ), counts.long()
 
 
 class DecoderJoint(nn.Module):
@@ -89,7 +94,11 @@ class DecoderJoint(nn.Module):
     def __init__(self, model: ParakeetForTDT) -> None:
         """Wrap both networks and the projections between."""
         super().__init__()
-        self.decoder, self.joint, self.projector = model.decoder, model.joint, model.encoder_projector
+        self.decoder, self.joint, self.projector = (
+            model.decoder,
+            model.joint,
+            model.encoder_projector,
+        )
 
     def forward(
         self, encoder_outputs: Tensor, targets: Tensor, target_length: Tensor, h: Tensor, c: Tensor
@@ -115,20 +124,32 @@ def write_onnx(checkpoint: Path, out: Path) -> None:
         (torch.randn(1, 128, 401), torch.tensor([400])),
         out / "encoder-model.onnx",
         names=(["audio_signal", "length"], ["outputs", "encoded_lengths"]),
-        dynamic={"audio_signal": {0: "batch", 2: "mel_frames"}, "length": {0: "batch"},
-                 "outputs": {0: "batch", 2: "frames"}, "encoded_lengths": {0: "batch"}},
+        dynamic={
+            "audio_signal": {0: "batch", 2: "mel_frames"},
+            "length": {0: "batch"},
+            "outputs": {0: "batch", 2: "frames"},
+            "encoded_lengths": {0: "batch"},
+        },
     )
     export(
         DecoderJoint(model),
-        (torch.randn(1, width, 1), torch.tensor([[BLANK]], dtype=torch.int32),
-         torch.ones(1, dtype=torch.int32), state, state.clone()),
+        (
+            torch.randn(1, width, 1),
+            torch.tensor([[BLANK]], dtype=torch.int32),
+            torch.ones(1, dtype=torch.int32),
+            state,
+            state.clone(),
+        ),
         out / "decoder_joint-model.onnx",
         names=(
             ["encoder_outputs", "targets", "target_length", "input_states_1", "input_states_2"],
             ["outputs", "prednet_lengths", "output_states_1", "output_states_2"],
         ),
-        dynamic={"encoder_outputs": {2: "frames"}, "targets": {1: "tokens"},
-                 "outputs": {1: "frames", 2: "tokens"}},
+        dynamic={
+            "encoder_outputs": {2: "frames"},
+            "targets": {1: "tokens"},
+            "outputs": {1: "frames", 2: "tokens"},
+        },
     )
     pieces = sentencepiece.SentencePieceProcessor(model_file=str(checkpoint / "pieces.model"))
     lines = [f"{pieces.id_to_piece(i)} {i}" for i in range(BLANK)] + [f"<blk> {BLANK}"]
@@ -138,7 +159,9 @@ def write_onnx(checkpoint: Path, out: Path) -> None:
     write_manifest(out, config)
 
 
-def export(model: nn.Module, inputs: tuple[Tensor, ...], path: Path, *, names: Any, dynamic: Any) -> None:
+def export(
+    model: nn.Module, inputs: tuple[Tensor, ...], path: Path, *, names: Any, dynamic: Any
+) -> None:
     """Export one graph and store its weights as fp16."""
     torch.onnx.export(
         model.eval(),
@@ -158,11 +181,15 @@ def export(model: nn.Module, inputs: tuple[Tensor, ...], path: Path, *, names: A
 
 
 def halved(model: onnx.ModelProto) -> None:
-    """Store every large float initializer as fp16 behind a Cast; runtimes fold the Cast when they load."""
+    """Store large float initializers as fp16 behind a Cast, which runtimes fold when they load."""
     kept, casts = [], []
     for initializer in model.graph.initializer:
         array = numpy_helper.to_array(initializer)
-        if array.dtype != np.float32 or array.size < 64 or not np.array_equal(array.astype(np.float16), array):
+        if (
+            array.dtype != np.float32
+            or array.size < 64
+            or not np.array_equal(array.astype(np.float16), array)
+        ):
             kept.append(initializer)
             continue
         name = initializer.name + "_half"

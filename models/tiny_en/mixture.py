@@ -55,7 +55,9 @@ class Item:
 def schedule(path: Path) -> list[Stage]:
     """Read the stages from JSON."""
     stages = json.loads(path.read_text())
-    return [Stage(**{k: tuple(v) if isinstance(v, list) else v for k, v in s.items()}) for s in stages]
+    return [
+        Stage(**{k: tuple(v) if isinstance(v, list) else v for k, v in s.items()}) for s in stages
+    ]
 
 
 def packs(work: Path) -> dict[str, list[Item]]:
@@ -66,7 +68,8 @@ def packs(work: Path) -> dict[str, list[Item]]:
             pcm = np.memmap(index.with_suffix(".pcm"), "<i2", "r")
             entries = map(json.loads, index.read_text().splitlines())
             found[index.stem] = [
-                Item(e["text"], pcm[e["start"] : e["start"] + e["length"]], e["kind"]) for e in entries
+                Item(e["text"], pcm[e["start"] : e["start"] + e["length"]], e["kind"])
+                for e in entries
             ]
     return found
 
@@ -91,7 +94,9 @@ def trained(speaker: str, take: int) -> bool:
     return take not in HELD_TAKES
 
 
-def digit_string(rng: np.random.Generator, takes: dict[int, list[Samples]], count: int) -> tuple[str, Samples]:
+def digit_string(
+    rng: np.random.Generator, takes: dict[int, list[Samples]], count: int
+) -> tuple[str, Samples]:
     """Join single digits of one speaker to a string with uneven gaps."""
     words, parts = [], []
     pace = rng.choice([0.03, 0.12, 0.3])
@@ -99,7 +104,10 @@ def digit_string(rng: np.random.Generator, takes: dict[int, list[Samples]], coun
         digit = int(rng.integers(0, 10))
         words.append(DIGITS[digit])
         one = takes[digit][int(rng.integers(0, len(takes[digit])))]
-        parts += [one * np.float32(rng.uniform(0.6, 1.0)), np.zeros(int(RATE * rng.exponential(pace)), np.float32)]
+        parts += [
+            one * np.float32(rng.uniform(0.6, 1.0)),
+            np.zeros(int(RATE * rng.exponential(pace)), np.float32),
+        ]
     return " ".join(words), np.concatenate(parts)
 
 
@@ -151,7 +159,9 @@ class Mixture:
         samples = np.concatenate([edges[0], samples, edges[1]])
         return words, augment.augmented(rng, samples, stage.strength)
 
-    def batches(self, stage: Callable[[], Stage]) -> Iterator[tuple[list[str], Samples, NDArray[np.int64]]]:
+    def batches(
+        self, stage: Callable[[], Stage]
+    ) -> Iterator[tuple[list[str], Samples, NDArray[np.int64]]]:
         """Yield texts, zero-padded samples and lengths, of like length together, without end."""
         while True:
             now = stage()

@@ -1,4 +1,4 @@
-"""Write the sample that ships: commands by a held-out synthetic voice, digits by a held-out person."""
+"""Write the sample that ships: commands by a held-out voice, digits by a held-out person."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
+from models.tiny_en.folders import WORK
 from models.tiny_en.mixture import HELD_SPEAKER, packs, real_digits
 from models.tiny_en.text import DIGITS
 
@@ -17,7 +18,8 @@ SCRIPT = """
 fix the login bug|please open terminal two|# four one five seven|run the test suite again|
 show me the error log again|# nine two zero six three|push the commit to the main branch|
 we need to restart the server now|# one eight four|scroll down to the end of the page|
-select all and copy it to a new file|# five five three seven|please close the window and lock the door
+select all and copy it to a new file|# five five three seven|
+please close the window and lock the door
 """
 """What is said; a line with `#` is said by the person."""
 PAUSE = int(0.4 * RATE)
@@ -27,11 +29,13 @@ PAUSE = int(0.4 * RATE)
 def main() -> None:
     """Join the utterances over a faint floor, and write them with what they say."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--work", type=Path, default=Path("/var/tmp/tiny-en"))
+    parser.add_argument("--work", type=Path, default=WORK)
     parser.add_argument("--digits", type=Path, required=True)
     parser.add_argument("--pack", default="e-kokoro")
     options = parser.parse_args()
-    takes = real_digits(options.digits, lambda who, take: who == HELD_SPEAKER and take < 10)[HELD_SPEAKER]
+    takes = real_digits(options.digits, lambda who, take: who == HELD_SPEAKER and take < 10)[
+        HELD_SPEAKER
+    ]
     said = {i.text: i.pcm.astype(np.float32) / 32_768 for i in packs(options.work)[options.pack]}
     parts, words = [np.zeros(RATE // 2, np.float32)], []
     for entry in SCRIPT.replace("\n", "").split("|"):
@@ -45,9 +49,13 @@ def main() -> None:
             parts.append(said[text])
         parts.append(np.zeros(PAUSE, np.float32))
     samples = np.concatenate(parts)
-    samples += np.random.default_rng(0).standard_normal(len(samples)).astype(np.float32) * np.float32(3e-4)
+    samples += np.random.default_rng(0).standard_normal(len(samples)).astype(
+        np.float32
+    ) * np.float32(3e-4)
     SAMPLES.mkdir(exist_ok=True)
-    soundfile.write(SAMPLES / "speech.wav", (samples * 32_767).astype("<i2"), RATE, subtype="PCM_16")
+    soundfile.write(
+        SAMPLES / "speech.wav", (samples * 32_767).astype("<i2"), RATE, subtype="PCM_16"
+    )
     (SAMPLES / "speech.txt").write_text(" ".join(words) + "\n")
     print(f"{len(samples) / RATE:.1f} s, {len(' '.join(words).split())} words")
 

@@ -7,9 +7,8 @@ import json
 from pathlib import Path
 from random import Random
 
-import numpy as np
-
 from models.tiny_en import text, voices
+from models.tiny_en.folders import WORK
 
 NARROW = {"digits": 5, "phrase": 1, "dictation": 2}
 """Kinds of the first, easy pack: few words, short."""
@@ -18,7 +17,7 @@ NARROW = {"digits": 5, "phrase": 1, "dictation": 2}
 def main() -> None:
     """Speak `--count` sentences with one family of voices into the pack `--name`."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--work", type=Path, default=Path("/var/tmp/tiny-en"))
+    parser.add_argument("--work", type=Path, default=WORK)
     parser.add_argument("--name", required=True)
     parser.add_argument("--family", choices=sorted(voices.FAMILIES), required=True)
     parser.add_argument("--count", type=int, default=1000)
@@ -28,7 +27,9 @@ def main() -> None:
     rng = Random(f"{options.name}{options.seed}")
     folder = options.work / "packs"
     folder.mkdir(parents=True, exist_ok=True)
-    write_pack(folder / options.name, options.family, sentences(options.domain, options.count, rng), rng)
+    write_pack(
+        folder / options.name, options.family, sentences(options.domain, options.count, rng), rng
+    )
 
 
 def sentences(domain: str, count: int, rng: Random) -> list[tuple[str, str]]:

@@ -9,6 +9,7 @@ from random import Random
 import sentencepiece
 
 from models.tiny_en import text
+from models.tiny_en.folders import WORK
 
 PIECES = 256
 """Vocabulary without blank; blank gets this number, as in every Parakeet."""
@@ -18,7 +19,7 @@ BLANK = PIECES
 def main() -> None:
     """Train the pieces into the work folder."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--work", type=Path, default=Path("/var/tmp/tiny-en"))
+    parser.add_argument("--work", type=Path, default=WORK)
     parser.add_argument("--sentences", type=int, default=200_000)
     options = parser.parse_args()
     rng = Random(0)

