@@ -152,22 +152,23 @@ def _staging(wanted: Manifest, root: Path, limits: Limits) -> Iterator[_Stage]:
 
 def staged_size(root: Path, folder: str) -> int:
     """Return how many bytes an unfinished download of `folder` has brought."""
-    return sum(size for _, size in _tree(root / STAGING / folder))
+    entries = _tree(root / STAGING / folder)
+    return sum(e.st_size for p, e in entries if stat.S_ISREG(e.st_mode) and p.suffix != ".meta")
 
 
-def _tree(folder: Path) -> Iterator[tuple[float, int]]:
-    """Give modification time and size of everything in a folder; what vanishes is left out."""
-    for parent, _, names in os.walk(folder):
-        for path in (parent, *(os.path.join(parent, name) for name in names)):  # noqa: PTH118
-            with suppress(FileNotFoundError):
-                entry = os.lstat(path)
-                yield entry.st_mtime, entry.st_size if stat.S_ISREG(entry.st_mode) else 0
+def _tree(folder: Path) -> Iterator[tuple[Path, os.stat_result]]:
+    """Give everything in a folder, and the folder; what vanishes is left out."""
+    for parent, _, names in os.walk(folder):  # unlike rglob, does not mind what vanishes
+        for path in (Path(parent), *(Path(parent, name) for name in names)):
+            with suppress(FileNotFoundError, NotADirectoryError):
+                yield path, path.lstat()
 
 
 def _sweep(stage: _Stage) -> None:
     """Remove what downloads left that were given up long ago; never one that is going on."""
     for name in os.listdir(stage.staging):  # noqa: PTH208  of an open folder
-        newest = max((at for at, _ in _tree(stage.root / STAGING / name)), default=time.time())
+        entries = _tree(stage.root / STAGING / name)
+        newest = max((entry.st_mtime for _, entry in entries), default=time.time())
         if name != stage.name and time.time() - newest > STALE:
             _remove_if_free(stage, name)
 

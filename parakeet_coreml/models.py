@@ -229,6 +229,8 @@ def _built_in(backend: str) -> Model:
 def _folder(name: str, backend: str) -> Model:
     """Take `name` as a folder: 2 not a folder's name, 20 incomplete, 31 unreadable."""
     directory = absolute(Path(name))
+    if not name:
+        raise UsageError("no model is named", f"names are {', '.join(NAMES)}")
     try:
         mode = directory.stat().st_mode
         if not stat.S_ISDIR(mode):

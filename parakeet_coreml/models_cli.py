@@ -46,21 +46,22 @@ def told(function: Callable[_P, _R]) -> Callable[_P, _R]:
         try:
             return function(*args, **kwargs)
         except ParakeetError as error:
-            raise _failed(error) from error
-        except BrokenPipeError as error:
-            # What is still buffered for the reader who left must not fail once more at exit.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            raise _failed(OutputLostError("nobody reads stdout any more")) from error
+            click.echo(f"Error: {error.message}", err=True)
+            if error.hint:
+                click.echo(f"Hint: {error.hint}", err=True)
+            raise SystemExit(error.exit_code) from error
 
     return wrapper
 
 
-def _failed(error: ParakeetError) -> SystemExit:
-    """Print what happened and what to do; return the way out."""
-    click.echo(f"Error: {error.message}", err=True)
-    if error.hint:
-        click.echo(f"Hint: {error.hint}", err=True)
-    return SystemExit(error.exit_code)
+def _print(line: str) -> None:
+    """Write a line of data to stdout; raise `OutputLostError` if nobody takes it."""
+    try:
+        click.echo(line)
+    except OSError as error:
+        # What is still buffered must not fail once more at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise OutputLostError(f"cannot write to stdout: {error.strerror}") from error
 
 
 _name = click.argument("name", metavar="NAME")
@@ -112,14 +113,14 @@ def list_(*, as_json: bool, models_dir: Path | None) -> None:
     """
     root = absolute(models_dir or default_models_dir())
     if not as_json:
-        click.echo(f"{'NAME':8} {'BACKEND':8} {'SIZE':>9}  {'STATE':9}  FOLDER")
+        _print(f"{'NAME':8} {'BACKEND':8} {'SIZE':>9}  {'STATE':9}  FOLDER")
     for row in _rows(root):
         if as_json:
-            click.echo(json.dumps(row, separators=(",", ":")))
+            _print(json.dumps(row, separators=(",", ":")))
         else:
             size = f"{row['bytes'] / 1e6:.0f} MB"
             where = row["path"] if row["state"] != "missing" else "-"
-            click.echo(f"{row['name']:8} {row['backend']:8} {size:>9}  {row['state']:9}  {where}")
+            _print(f"{row['name']:8} {row['backend']:8} {size:>9}  {row['state']:9}  {where}")
 
 
 def _rows(root: Path) -> Iterator[dict[str, Any]]:
@@ -159,7 +160,7 @@ def path(*, name: str, backend: str, models_dir: Path | None) -> None:
 
     NAME is v3, v2, 110m or tiny-en. Exit code 20 if it is not installed, 21 if it is damaged.
     """
-    click.echo(resolve(name, _chosen(backend), models_dir).directory)
+    _print(str(resolve(name, _chosen(backend), models_dir).directory))
 
 
 def _chosen(backend: str) -> str:
@@ -308,8 +309,7 @@ class _Paced:
 
 def _line(what: str, total: int, done: int) -> None:
     line = {"type": "progress", "what": what, "done_bytes": done, "total_bytes": total}
-    sys.stdout.write(json.dumps(line, separators=(",", ":")) + "\n")
-    sys.stdout.flush()
+    _print(json.dumps(line, separators=(",", ":")))
 
 
 def _bar(label: str, total: int, since: float, done: int) -> None:
