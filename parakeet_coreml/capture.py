@@ -50,6 +50,9 @@ STALL_WARNING = 1.5
 STOP_LIMIT = 0.2
 """Seconds that `stop` waits for samples which the device still holds."""
 
+DELAY = 0.04
+"""Seconds a sample may take from the membrane to us without the clock showing it."""
+
 CLOSE_LIMIT = 0.1
 """Seconds that `close` waits for PortAudio, which may never come back."""
 
@@ -274,9 +277,12 @@ class Microphone:
             return True
         if self._stop_time == math.inf:
             return False
-        if self._pace.missing(self._stop_time) == 0:
-            return True
-        return not count and time.monotonic() > self._stop_time + STOP_LIMIT
+        if count or self._looked < self._stop_time + DELAY:
+            return False
+        return (
+            self._pace.missing(self._stop_time + DELAY) == 0
+            or self._looked > self._stop_time + STOP_LIMIT
+        )
 
     # Handing over, on the thread of the caller
 

@@ -136,7 +136,9 @@ def test_no_sample_is_lost_or_doubled_while_threads_and_cores_are_busy(
     recording = record(hogs=8)
     recording.until("sound")
     sound = ramp(RAMP_SECONDS)[1_000:]
-    pulse.mic.play(sound).wait()
+    pulse.mic.play(sound)
+    # What a machine as busy as this holds at the stop is another question than what it loses.
+    pulse.mic.play(np.zeros(RATE // 2, np.int16)).wait()
     recording.stop()
     recording.until("end")
     hear_everything(recording, sound)
