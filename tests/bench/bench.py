@@ -2,6 +2,7 @@
 
     python tests/bench/bench.py [--quick] [NAME …]
 
+With PARAKEET_BIN=dist/parakeet-coreml/parakeet-coreml the figures are those of the frozen program.
 Ratios within one run count; absolute figures name the machine. Nothing else should run meanwhile.
 """
 
@@ -38,7 +39,9 @@ from parakeet_coreml.backends import BackendSpec, open_backend
 
 ROOT = Path(__file__).parent.parent.parent
 SAMPLE = ROOT / "parakeet_coreml" / "samples" / "speech.wav"
-RECORD = [sys.executable, "-P", "-m", "parakeet_coreml", "progressive-record"]
+BUNDLE = os.environ.get("PARAKEET_BIN")
+PROGRAM = [BUNDLE] if BUNDLE else [sys.executable, "-P", "-m", "parakeet_coreml"]
+RECORD = [*PROGRAM, "progressive-record"]
 TINY = ["--model", "tiny-en", "--backend", "onnx"]
 
 FLOOR = """
@@ -72,9 +75,19 @@ def main() -> None:
     )
     today = dt.datetime.now(dt.UTC).date().isoformat()
     print(f"{today}, {os.cpu_count()} cores of {cpu}, {platform.system()}, ", end="")
-    print(f"Python {platform.python_version()}\n")
+    print(f"Python {platform.python_version()}, {BUNDLE or 'from source'}\n")
     for name in arguments.names or BENCHES:
         BENCHES[name](arguments.quick)
+
+
+def bench_version(quick: bool) -> None:
+    """`--version` against a bare interpreter: what starting costs before there is any work."""
+    floor, ours = [], []
+    for _ in range(5 if quick else 30):
+        floor.append(_took([sys.executable, "-c", "pass"]))
+        ours.append(_took([*PROGRAM, "--version"]))
+    _report("bare interpreter", floor)
+    _report("--version", ours, floor)
 
 
 def bench_start(quick: bool) -> None:
@@ -88,8 +101,8 @@ def bench_start(quick: bool) -> None:
             floor.append(_until([sys.executable, "-c", FLOOR], pulse.env, "capture"))
             first.append(_until([*base, "--events", "ready"], pulse.env, '"capture"'))
             stages = _timing(command, pulse.env)
-            # The program's clock begins behind the interpreter's own start, measured with it.
-            boot = _until([sys.executable, "-P", "-c", "print('up', flush=True)"], pulse.env, "up")
+            # The program's clock begins behind the interpreter's own start, measured beside it.
+            boot = _until([*PROGRAM, "--version"], pulse.env, "parakeet")
             ours.append(boot + stages["capture_ms"])
             ready.append(boot + stages["model_ms"])
     _report("bare interpreter, PortAudio stream started", floor)
@@ -210,6 +223,7 @@ def bench_speed(quick: bool) -> None:
 
 
 BENCHES: dict[str, Callable[[bool], None]] = {
+    "version": bench_version,
     "start": bench_start,
     "stop": bench_stop,
     "cpu": bench_cpu,
@@ -226,6 +240,13 @@ def _report(name: str, values: list[float], floor: list[float] | None = None) ->
     print(f"{name:<58}{median:8.1f} ms   p95 {high:7.1f} ms{ratio}")
     if floor:
         print()
+
+
+def _took(command: list[str]) -> float:
+    """Return the milliseconds from spawn to exit."""
+    began = time.monotonic()
+    subprocess.run(command, stdout=subprocess.DEVNULL, check=True)
+    return (time.monotonic() - began) * 1000
 
 
 def _until(command: list[str], env: dict[str, str], word: str) -> float:
