@@ -1,28 +1,52 @@
 """Start the program: as the recorder and its other commands, or as a recorder's worker."""
 
-import signal
+# The imports below come when they are needed: `--version` needs none of them.
+# ruff: noqa: PLC0415
+
+import os
 import sys
 
-from parakeet_coreml.timing import Waterfall
+from parakeet_coreml import __version__
 
 
 def main() -> None:
     """Run the command line; `worker` is for ourselves only and goes before everything else."""
+    if sys.argv[1:] == ["--version"] and _told_version():
+        return
+    import signal
+
+    from parakeet_coreml.timing import Waterfall
+
     waterfall = Waterfall()
     # Until our own handlers are there, Ctrl-C ends the process and prints no traceback.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     command = sys.argv[1] if len(sys.argv) > 1 else ""
     if command == "worker":
-        from parakeet_coreml.backends.worker import serve  # noqa: PLC0415  without click
+        from parakeet_coreml.backends.worker import serve  # without click
 
         serve(sys.argv[2] if len(sys.argv) > 2 else "")  # noqa: PLR2004  program, worker, spec
+    from parakeet_coreml import host
+
+    host.secure_stdio()
     if command == "progressive-record" and not any(a.startswith("--input") for a in sys.argv):
-        from parakeet_coreml.capture import preload  # noqa: PLC0415  only for the microphone
+        from parakeet_coreml.capture import preload  # only for the microphone
 
         preload()
-    from parakeet_coreml.cli import run  # noqa: PLC0415  a worker needs no click
+    from parakeet_coreml.cli import run  # a worker needs no click
 
     run(waterfall)
+
+
+def _told_version() -> bool:
+    """Print the version; False if that failed, and click may say why.
+
+    Hosts ask this at each start of theirs, and click alone takes three times as long as the rest.
+    """
+    try:
+        os.write(1, f"parakeet-coreml {__version__}\n".encode())
+    except OSError:
+        return False
+    return True
 
 
 if __name__ == "__main__":

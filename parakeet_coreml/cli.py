@@ -1,5 +1,6 @@
 """The command line: parse, wire, exit codes. Decides nothing about audio."""
 
+import errno
 import json
 import sys
 from typing import Any, NoReturn
@@ -9,7 +10,7 @@ import click
 from parakeet_coreml import __version__, host
 from parakeet_coreml.audio import MAX_RATE, MIN_RATE, SAMPLE_RATE
 from parakeet_coreml.backends import NAMES
-from parakeet_coreml.errors import ParakeetError
+from parakeet_coreml.errors import OutputLostError, ParakeetError
 from parakeet_coreml.timing import Waterfall
 
 EXIT_CODES = """\b
@@ -150,6 +151,7 @@ def devices(*, as_json: bool) -> int:
 
 def run(waterfall: Waterfall) -> NoReturn:
     """Run the command line and leave with its exit code; never a traceback for a user's error."""
+    sys.excepthook = host.die
     try:
         code = main.main(obj=waterfall, prog_name="parakeet-coreml", standalone_mode=False)
     except click.ClickException as error:
@@ -160,6 +162,10 @@ def run(waterfall: Waterfall) -> NoReturn:
     except ParakeetError as error:
         host.say(f"Error: {error.message}" + (f"\n{error.hint}" if error.hint else ""))
         code = error.exit_code
-    except BrokenPipeError:
-        code = 30
+    except OSError as error:  # help or a table for a full disk
+        if error.errno != errno.ENOSPC:
+            raise
+        code = OutputLostError.exit_code
+    except SystemExit:  # click's answer to a pipe that nobody reads
+        code = OutputLostError.exit_code
     host.leave(code if isinstance(code, int) else 0)

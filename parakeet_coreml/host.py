@@ -3,8 +3,10 @@
 Everything here runs before the microphone and imports nothing heavy.
 """
 
+import contextlib
 import fcntl
 import os
+import resource
 import select
 import signal
 import stat
@@ -34,19 +36,34 @@ GONE = select.POLLERR | select.POLLHUP | select.POLLNVAL
 _sigmask = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-def secure_stdio() -> bool:
+def secure_stdio() -> None:
     """Make file descriptors 0, 1 and 2 exist, so that nothing opened later takes their place.
 
-    Returns whether stdout was there: a recording without it must not start.
+    Must come before anything that opens a file or starts a thread. A stdout that was closed becomes
+    one that cannot be written, so that its loss still shows: see `check_stdout`.
     """
-    had_stdout = True
     for fd in (STDIN, STDOUT, STDERR):
         try:
             os.fstat(fd)
         except OSError:
-            had_stdout = had_stdout and fd != STDOUT
-            os.open(os.devnull, os.O_RDWR)  # the lowest free number, which is this one
-    return had_stdout
+            # The lowest free number is given, which is this one.
+            os.open(os.devnull, os.O_RDONLY if fd == STDOUT else os.O_RDWR)
+    if sys.stderr is None:  # Python found it closed
+        sys.stderr = open(STDERR, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+
+
+def check_stdout() -> None:
+    """Raise `OutputLostError` if stdout was closed from the start or is only for reading."""
+    if fcntl.fcntl(STDOUT, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY:
+        raise OutputLostError(
+            "stdout cannot be written", "start the program with a stdout that is open"
+        )
+
+
+def forbid_core_dumps() -> None:
+    """Keep a crash of ours or of the worker from writing the recording to disk."""
+    _, hard = resource.getrlimit(resource.RLIMIT_CORE)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, hard))
 
 
 def take_stdout() -> int:
@@ -55,8 +72,13 @@ def take_stdout() -> int:
     Libraries print: Core ML even from its own threads. Only the protocol may reach the host.
     """
     private = fcntl.fcntl(STDOUT, fcntl.F_DUPFD_CLOEXEC, 10)
-    os.dup2(STDERR, STDOUT)
+    os.dup2(_stderr(), STDOUT)
     return private
+
+
+def _stderr() -> int:
+    """Return the descriptor that reaches people: fd 2 is mute while PortAudio loads."""
+    return sys.stderr.fileno()
 
 
 def say(text: str) -> None:
@@ -66,11 +88,12 @@ def say(text: str) -> None:
 
 def _tell(text: str) -> None:
     ready = select.poll()
-    ready.register(STDERR, select.POLLOUT)
     try:
+        fd = _stderr()
+        ready.register(fd, select.POLLOUT)
         # A pipe that polls writable takes at least PIPE_BUF bytes without blocking.
         if any(event & select.POLLOUT for _, event in ready.poll(0)):
-            os.write(STDERR, text.encode(errors="replace"))
+            os.write(fd, text.encode(errors="replace"))
     except OSError:
         return  # nobody listens to stderr, which is allowed
 
@@ -283,10 +306,14 @@ class Host:
 
 def leave(code: int) -> NoReturn:
     """End the process now, without the exit handlers of libraries: PortAudio's can hang."""
-    sys.stderr.flush()
+    with contextlib.suppress(OSError):  # nobody listens to stderr
+        sys.stderr.flush()
     os._exit(code)
 
 
-def lost_stdout() -> OutputLostError:
-    """Return the error for a recording whose stdout was closed from the start."""
-    return OutputLostError("stdout is closed", "start the program with a stdout it can write to")
+def die(_kind: type[BaseException], error: BaseException, _trace: object) -> NoReturn:
+    """Print a bug's traceback and leave: a thread that is inside PortAudio would crash the exit."""
+    import traceback  # noqa: PLC0415  for bugs only
+
+    traceback.print_exception(error)
+    leave(1)

@@ -20,6 +20,7 @@ from parakeet_coreml.audio import SAMPLE_RATE, Samples, to_ms, to_samples
 from parakeet_coreml.backends import BackendInfo, BackendSpec, open_backend
 from parakeet_coreml.errors import (
     DeadlineError,
+    ModelUnusableError,
     OutputLostError,
     ParakeetError,
     SilentMicrophoneError,
@@ -107,8 +108,7 @@ def record(options: Options, *, waterfall: Waterfall) -> int:
 
     Raises `UsageError` for what no recording can be made of; stdout is untouched then.
     """
-    if not host.secure_stdio():
-        raise host.lost_stdout()
+    host.check_stdout()
     return Recording(options, waterfall).run()
 
 
@@ -200,6 +200,9 @@ class Recording:
     def _abort(self, code: int) -> None:
         """Leave now: the last line with what there is, no further transcription."""
         self._reason = "cancel"
+        monitor = self._monitor
+        if monitor is not None:
+            monitor.lost = monitor.captured - monitor.transcribed - monitor.silent
         self._accept()
         self._report.done(**self._meta())
         self._writer.flush(ABORT_PATIENCE)
@@ -236,9 +239,11 @@ class Recording:
         try:
             self._transcribe()
         except UsageError as error:
+            # Only the worker can find fault with files once the options are accepted.
             if self._accepted:
-                self._fail(error)
-            self._refused = None if self._accepted else error
+                self._fail(ModelUnusableError(error.message, error.hint))
+            else:
+                self._refused = error
         except ParakeetError as error:
             self._fail(error)
         self._finished.set()

@@ -420,10 +420,17 @@ def _spawn(spec: BackendSpec) -> subprocess.Popen[bytes]:
             bufsize=0,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            stderr=_stderr(),
             env={**os.environ, "ORT_DISABLE_TELEMETRY": "1"},
         )
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _stderr() -> int | None:
+    """Return a private copy of stderr where there is one: fd 2 is mute while PortAudio loads."""
+    fd = sys.stderr.fileno()
+    return None if fd == 2 else fd  # noqa: PLR2004  stderr itself
 
 
 def _object_from(text: bytes) -> dict[str, object]:

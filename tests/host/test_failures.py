@@ -1,0 +1,300 @@
+"""What goes wrong, how it is told, and that what was said before it still comes."""
+
+import os
+import signal
+import sys
+import time
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pulse import RATE as MIC_RATE
+from pulse import PulseServer
+from recorder import (
+    LONG,
+    WORDS,
+    Recorder,
+    Start,
+    eventually,
+    microphones_in_use,
+    s16,
+    sound,
+    spoken,
+    write_wav,
+)
+
+from parakeet_coreml.manifest import MARKER, shipped
+
+pytest_plugins = ("host_fixtures",)
+
+MANIFESTS = Path(str(files("parakeet_coreml") / "manifests"))
+
+SHORT = ("--chunk-seconds", "5", "--overlap-seconds", "2")
+
+
+def assert_failed(recorder: Recorder, code: int, *names: str) -> None:
+    recorder.finish(code)
+    assert recorder.codes() == list(names)
+    assert all(list(e) == ["type", "code", "message", "hint"] for e in recorder.of("error"))
+    assert all(error["message"] for error in recorder.of("error"))
+    assert all("\n" not in error["message"] for error in recorder.of("error"))
+    assert all(error["message"] in recorder.stderr for error in recorder.of("error"))
+
+
+# The microphone
+
+
+def test_a_microphone_that_does_not_exist(start: Start, room: PulseServer) -> None:
+    recorder = start("--device", "no such thing", env=room.env)
+    assert_failed(recorder, 10, "no_device")
+    assert recorder.done["totalChunks"] == 0
+
+
+def test_no_audio_server(start: Start, tmp_path: Path) -> None:
+    (tmp_path / ".asoundrc").write_text(
+        "pcm.!default { type pulse }\nctl.!default { type pulse }\n"
+    )
+    nowhere = {"HOME": str(tmp_path), "PULSE_SERVER": f"unix:{tmp_path}/none"}
+    assert_failed(start(env=nowhere), 10, "no_device")
+
+
+def test_a_microphone_that_goes_away_keeps_what_was_said(start: Start) -> None:
+    with PulseServer() as server:
+        recorder = start("--events", "ready,speech", "--meta", env=server.env)
+        recorder.until("ready", what="capture")
+        server.mic.play(spoken(*WORDS[:2]))
+        recorder.until("speech", state="end", count=2)
+        server.signal(signal.SIGKILL)
+        assert_failed(recorder, 12, "device_lost")
+    assert recorder.heard == list(WORDS[:2])
+    assert recorder.done["stop_reason"] == "device_lost"
+
+
+def test_a_muted_microphone_is_told_from_a_quiet_one(start: Start, room: PulseServer) -> None:
+    room.mic.idle = "zeros"
+    try:
+        recorder = start("--events", "warning", "--max-seconds", "3.5", env=room.env)
+        recorder.until("warning", code="mic_silent")
+        assert_failed(recorder, 11, "mic_silent")
+    finally:
+        room.mic.idle = "noise"
+    assert recorder.text == ""
+
+
+def test_zeros_for_less_than_three_seconds_are_no_failure(start: Start, room: PulseServer) -> None:
+    room.mic.idle = "zeros"
+    try:
+        start("--max-seconds", "1", env=room.env).finish(0)
+    finally:
+        room.mic.idle = "noise"
+
+
+def test_the_last_bit_of_noise_is_no_muted_microphone(start: Start, room: PulseServer) -> None:
+    room.mic.idle = "zeros"
+    try:
+        recorder = start("--events", "ready", "--max-seconds", "3.5", env=room.env)
+        room.mic.play(np.random.default_rng(1).integers(-1, 2, 6 * MIC_RATE).astype(np.int16))
+        recorder.finish(0)
+    finally:
+        room.mic.idle = "noise"
+    assert recorder.text == ""
+
+
+def test_a_file_of_zeros_is_only_silent(start: Start, tmp_path: Path) -> None:
+    wav = write_wav(tmp_path / "zeros.wav", np.zeros(8 * 16_000))
+    recorder = start("--input", wav, *SHORT).finish(0)
+    assert [(c["text"], c["confidence"]) for c in recorder.of("chunk")] == [("", 0.0)] * 2
+    assert [c["elapsed_ms"] for c in recorder.of("chunk")] == [0, 0]
+
+
+# The backend
+
+
+def test_a_model_that_is_missing_is_told_before_the_microphone_opens(
+    start: Start, room: PulseServer, tmp_path: Path
+) -> None:
+    folder = ("--models-dir", tmp_path / "none")
+    recorder = start("--backend", "onnx", *folder, "--events", "all", model=False, env=room.env)
+    error = recorder.until("error")
+    assert microphones_in_use(room) == 0
+    assert_failed(recorder, 20, "model_missing")
+    assert "parakeet-coreml models download v3" in error.fields["hint"]
+    assert error.at - recorder.began < 3
+    assert [line.fields["type"] for line in recorder.lines] == ["hello", "error", "timing", "done"]
+
+
+def test_a_model_that_is_corrupt(start: Start, speech: Path, tmp_path: Path) -> None:
+    folder = tmp_path / shipped("v3", "onnx").folder
+    folder.mkdir()
+    (folder / MARKER).write_text((MANIFESTS / "v3-onnx.json").read_text())
+    recorder = start("--input", speech, "--backend", "onnx", "--models-dir", tmp_path, model=False)
+    assert_failed(recorder, 21, "model_corrupt")
+
+
+@pytest.mark.parametrize("how", ["error", "abort", "exit"])
+def test_a_model_that_does_not_load_ends_the_recording(
+    how: str, start: Start, room: PulseServer
+) -> None:
+    recorder = start(env=room.env, script={"load_fail": {"how": how, "attempts": 9}})
+    assert_failed(recorder, 22, "model_unusable")
+    assert microphones_in_use(room) == 0
+
+
+def test_a_script_that_is_none_does_not_load(start: Start, speech: Path, tmp_path: Path) -> None:
+    (tmp_path / "broken.json").write_text("{")
+    recorder = start(
+        "--input", speech, "--backend", "scripted", "--model", tmp_path / "broken.json", model=False
+    )
+    assert_failed(recorder, 22, "model_unusable")
+
+
+def test_one_window_that_always_fails_costs_only_its_own_words(
+    start: Start, tmp_path: Path
+) -> None:
+    wav = write_wav(tmp_path / "long.wav", sound(*WORDS))
+    failing = {"failures": {"1": {"how": "error", "attempts": 9}}}
+    recorder = start("--input", wav, *SHORT, "--meta", script=failing)
+    assert_failed(recorder, 23, "backend_failed")
+    assert recorder.heard[:5] == list(WORDS[:5])
+    assert recorder.heard[-8:] == list(WORDS[-8:])
+    account = recorder.done["samples"]
+    assert account["lost"] > 0
+    assert account["captured"] == account["transcribed"] + account["silent"] + account["lost"]
+
+
+FAULTS = [("abort", k) for k in range(4)] + [
+    ("segv", 0),
+    ("exit", 1),
+    ("error", 1),
+    ("garbage", 0),
+    ("noise", 1),
+    ("hang", 1),
+]
+"""Four windows are decoded; the hang costs the five seconds a later window may take."""
+
+
+@pytest.mark.parametrize(("how", "window"), FAULTS + [("hang", 0)] * LONG)
+def test_a_worker_that_fails_once_changes_no_word(
+    how: str, window: int, start: Start, tmp_path: Path
+) -> None:
+    wav = write_wav(tmp_path / "long.wav", sound(*WORDS))
+    failing = {"failures": {str(window): {"how": how}}}
+    recorder = start("--input", wav, *SHORT, "--events", "timing", script=failing)
+    recorder.finish(0, within=120)
+    assert recorder.heard == list(WORDS)
+    assert recorder.codes() == []
+    assert recorder.of("timing")[0]["restarts"] == (how != "noise")
+
+
+def test_a_worker_killed_from_outside_changes_no_word(start: Start, tmp_path: Path) -> None:
+    wav = write_wav(tmp_path / "long.wav", sound(*WORDS))
+    recorder = start("--input", wav, *SHORT, "--events", "timing", script={"delay_s": 0.2})
+    for index in range(3):
+        recorder.until("chunk", index=index)
+        os.kill(recorder.worker(), signal.SIGKILL)
+    recorder.finish(0)
+    assert recorder.heard == list(WORDS)
+    assert recorder.of("timing")[0]["restarts"] == 3
+
+
+OVERLOADED = """\
+import sys
+from parakeet_coreml import pipeline
+from parakeet_coreml.__main__ import main
+pipeline.BACKLOG = 4 * 16_000
+sys.argv[0] = "parakeet-coreml"
+main()
+"""
+"""The program, out of patience after 4 s of audio instead of 10 minutes."""
+
+
+def test_a_backend_that_cannot_keep_up_ends_the_recording_but_loses_nothing(
+    start: Start, tmp_path: Path
+) -> None:
+    program = tmp_path / "overloaded.py"
+    program.write_text(OVERLOADED)
+    wav = write_wav(tmp_path / "long.wav", sound(*WORDS, rest=60.0))
+    # Behind the interpreter and its switches come the arguments of the program itself.
+    skip = 'while [ "$1" != progressive-record ]; do shift; done'
+    wrap = f'{skip}; exec "{sys.executable}" "{program}" "$@"'
+    recorder = start(
+        "--input", wav, "--realtime", *SHORT, "--meta", script={"delay_s": 4.0}, wrap=wrap
+    )
+    assert_failed(recorder, 13, "overload")
+    assert recorder.heard == list(WORDS[: len(recorder.heard)])
+    assert len(recorder.heard) >= 8
+    assert recorder.done["stop_reason"] == "overload"
+    assert recorder.done["audio_ms"] < 20_000
+
+
+# Leaving at once
+
+TWICE = {
+    "SIGINT": ([], signal.SIGINT, 130),
+    "SIGTERM": ([], signal.SIGTERM, 143),
+    "SIGTERM after SIGINT": ([signal.SIGINT], signal.SIGTERM, 143),
+    "SIGINT after SIGHUP": ([signal.SIGHUP], signal.SIGINT, 130),
+}
+
+
+@pytest.mark.parametrize("way", TWICE)
+def test_a_second_signal_ends_with_what_there_is(way: str, start: Start) -> None:
+    before, number, code = TWICE[way]
+    hanging = {"failures": {"1": {"how": "hang"}}}
+    recorder = start("--input", "-", *SHORT, "--meta", script=hanging)
+    recorder.write(s16(sound(*WORDS)).tobytes())
+    recorder.until("chunk", index=0)  # the next window is never answered
+    began = time.monotonic()
+    for first in before:
+        recorder.send(first)
+    # Two signals of one kind that wait together are one: send until it leaves.
+    assert eventually(lambda: recorder.is_gone_after(number))
+    recorder.finish(code)
+    assert recorder.ended - began < 4
+    assert recorder.text
+    assert recorder.heard == list(WORDS[: len(recorder.heard)])
+    assert recorder.done["stop_reason"] == "cancel"
+    account = recorder.done["samples"]
+    assert account["captured"] == account["transcribed"] + account["silent"] + account["lost"]
+
+
+@pytest.mark.parametrize("told", ["cancel", "cancel\r", "stop\ncancel"])
+def test_cancel_leaves_at_once(told: str, start: Start, two_words: Path) -> None:
+    hanging = {"failures": {"0": {"how": "hang"}}}
+    recorder = start("--input", two_words, "--realtime", "--events", "speech", script=hanging)
+    recorder.until("speech", state="end", count=2)
+    began = time.monotonic()
+    recorder.say(told)
+    recorder.finish(130)
+    assert recorder.ended - began < 4
+    assert recorder.text == ""
+
+
+def test_leaving_at_once_while_the_model_loads(start: Start, room: PulseServer) -> None:
+    recorder = start("--events", "ready", env=room.env, script={"load_s": 60.0})
+    recorder.until("ready", what="capture")
+    recorder.say("cancel")
+    recorder.finish(130, within=9)
+    assert recorder.text == ""
+    assert eventually(lambda: microphones_in_use(room) == 0, 3)
+
+
+def test_a_storm_of_signals_ends_with_one_last_line(start: Start, two_words: Path) -> None:
+    recorder = start("--input", two_words, "--realtime", "--events", "ready,speech")
+    recorder.until("ready", what="model")
+    kinds = [signal.SIGHUP, signal.SIGWINCH, signal.SIGPIPE, signal.SIGCONT, signal.SIGINT]
+    for i in range(200):
+        recorder.send(kinds[i % len(kinds)])
+    recorder.wait()
+    recorder.finish(recorder.process.returncode)
+    assert recorder.process.returncode in (0, 130)  # pending signals of one kind are one
+
+
+def test_a_storm_of_hangups_is_one_graceful_stop(start: Start, two_words: Path) -> None:
+    recorder = start("--input", two_words, "--realtime", "--events", "ready,speech")
+    recorder.until("speech", state="end", count=2)
+    for _ in range(200):
+        recorder.send(signal.SIGHUP)
+    recorder.finish(0)
+    assert recorder.heard == list(WORDS[:2])

@@ -1,0 +1,178 @@
+"""Every way to end a recording gracefully: the tail is transcribed, `done` comes last, exit 0."""
+
+import os
+import pty
+import signal
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from pulse import PulseServer
+from recorder import WORDS, Recorder, Start, microphones_in_use, sound, spoken, write_wav
+
+pytest_plugins = ("host_fixtures",)
+
+
+def half_a_line(recorder: Recorder) -> None:
+    recorder.write(b"sto")
+    recorder.close_stdin()
+
+
+TOLD: dict[str, tuple[Callable[[Recorder], None], str]] = {
+    "a stop line": (lambda r: r.say("stop"), "stop"),
+    "a stop line of Windows": (lambda r: r.write(b"stop\r\n"), "stop"),
+    "stdin closed": (lambda r: r.close_stdin(), "stdin_eof"),
+    "half a line and stdin closed": (half_a_line, "stdin_eof"),
+    "SIGINT": (lambda r: r.send(signal.SIGINT), "sigint"),
+    "SIGTERM": (lambda r: r.send(signal.SIGTERM), "sigterm"),
+    "SIGHUP": (lambda r: r.send(signal.SIGHUP), "sighup"),
+}
+"""What the host does, and the reason given for the end."""
+
+WATCHED = ("--meta", "--events", "speech,ready")
+
+
+def stop_after_two_words(recorder: Recorder, tell: Callable[[Recorder], None]) -> None:
+    recorder.until("speech", state="end", count=2)
+    tell(recorder)
+
+
+def assert_two_words(recorder: Recorder, reason: str) -> None:
+    recorder.finish(0)
+    assert recorder.heard == list(WORDS[:2])
+    assert recorder.done["stop_reason"] == reason
+    account = recorder.done["samples"]
+    assert account["captured"] == account["transcribed"] + account["silent"] + account["lost"]
+
+
+@pytest.mark.parametrize("way", TOLD)
+def test_a_file_played_in_real_time_stops(way: str, start: Start, two_words: Path) -> None:
+    tell, reason = TOLD[way]
+    recorder = start("--input", two_words, "--realtime", *WATCHED)
+    stop_after_two_words(recorder, tell)
+    assert_two_words(recorder, reason)
+    assert recorder.done["audio_ms"] < 30_000
+
+
+@pytest.mark.parametrize("way", TOLD)
+def test_the_microphone_stops(way: str, start: Start, room: PulseServer) -> None:
+    tell, reason = TOLD[way]
+    recorder = start(*WATCHED, env=room.env)
+    recorder.until("ready", what="capture")
+    room.mic.play(spoken(*WORDS[:2]))
+    stop_after_two_words(recorder, tell)
+    assert_two_words(recorder, reason)
+    assert microphones_in_use(room) == 0
+
+
+def test_max_seconds_ends_the_microphone_at_that_sample(start: Start, room: PulseServer) -> None:
+    recorder = start(*WATCHED, "--max-seconds", "1.5", env=room.env)
+    recorder.until("ready", what="capture")
+    room.mic.play(spoken(*WORDS[:2]))
+    assert_two_words(recorder, "max_seconds")
+    assert recorder.done["samples"]["captured"] == 24_000
+
+
+def test_max_seconds_ends_a_file_at_that_sample(start: Start, speech: Path) -> None:
+    recorder = start("--input", speech, "--max-seconds", "1.25", "--meta").finish(0)
+    assert recorder.heard == list(WORDS[:2])
+    assert recorder.done["stop_reason"] == "max_seconds"
+    assert recorder.done["samples"]["captured"] == 20_000
+
+
+def test_the_end_of_the_input_is_an_end_too(start: Start, tmp_path: Path) -> None:
+    wav = write_wav(tmp_path / "a.wav", sound(*WORDS[:2]))
+    recorder = start("--input", wav, "--realtime", *WATCHED)
+    assert_two_words(recorder, "end_of_input")
+
+
+def test_a_signal_ends_raw_pcm_with_what_was_written(start: Start) -> None:
+    recorder = start("--input", "-", *WATCHED)
+    recorder.write((sound(*WORDS[:2]) * 32_767).astype("<i2").tobytes())
+    stop_after_two_words(recorder, lambda r: r.send(signal.SIGTERM))
+    assert_two_words(recorder, "sigterm")
+
+
+def test_sigint_counts_also_where_the_parent_ignored_it(start: Start, two_words: Path) -> None:
+    ignoring = 'trap "" INT TERM HUP; exec "$@"'
+    recorder = start("--input", two_words, "--realtime", *WATCHED, wrap=ignoring)
+    stop_after_two_words(recorder, lambda r: r.send(signal.SIGINT))
+    assert_two_words(recorder, "sigint")
+
+
+@pytest.mark.parametrize("way", ["/dev/null", "closed", "a file", "a terminal"])
+def test_only_the_end_of_a_pipe_is_a_command(
+    way: str, start: Start, two_words: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "stop").write_text("stop\n")
+    master, slave = pty.openpty()
+    wrap, stdin = {
+        "/dev/null": ("", subprocess.DEVNULL),
+        "closed": ('exec "$@" <&-', subprocess.DEVNULL),
+        "a file": (f'exec "$@" <"{tmp_path}/stop"', subprocess.DEVNULL),
+        "a terminal": ("", slave),
+    }[way]
+    recorder = start("--input", two_words, "--realtime", *WATCHED, wrap=wrap, stdin=stdin)
+    os.write(master, b"stop\n\x04\x04")
+    stop_after_two_words(recorder, lambda r: r.send(signal.SIGINT))
+    assert_two_words(recorder, "sigint")
+    os.close(slave)
+    os.close(master)
+
+
+def test_the_group_gets_ctrl_c_and_the_worker_goes_on(start: Start, two_words: Path) -> None:
+    recorder = start("--input", two_words, "--realtime", *WATCHED, script={"delay_s": 0.5})
+    recorder.until("ready", what="model")
+    stop_after_two_words(recorder, lambda r: os.killpg(r.pid, signal.SIGINT))
+    assert_two_words(recorder, "sigint")
+    assert "again" not in recorder.stderr
+
+
+def test_a_stop_that_was_there_before_us_ends_at_once(start: Start, two_words: Path) -> None:
+    recorder = start("--input", two_words, "--realtime", "--meta")
+    recorder.say("stop")
+    recorder.finish(0)
+    assert recorder.done["stop_reason"] == "stop"
+    assert recorder.done["audio_ms"] < 10_000
+
+
+def test_a_stop_before_the_first_sample_leaves_no_line_but_done(
+    start: Start, room: PulseServer
+) -> None:
+    room.mic.idle = "nothing"
+    try:
+        recorder = start("--events", "hello", env=room.env)
+        recorder.until("hello")
+        recorder.say("stop")
+        recorder.finish(0)
+    finally:
+        room.mic.idle = "noise"
+    assert recorder.text == ""
+    assert recorder.done["totalChunks"] == 0
+
+
+def test_a_stop_while_the_model_loads_waits_for_it(start: Start, two_words: Path) -> None:
+    recorder = start("--input", two_words, "--realtime", *WATCHED, script={"load_s": 3.0})
+    stop_after_two_words(recorder, lambda r: r.say("stop"))
+    assert not recorder.of("done")
+    assert_two_words(recorder, "stop")
+
+
+def test_a_stop_while_a_window_is_decoded_waits_for_it(start: Start, tmp_path: Path) -> None:
+    wav = write_wav(tmp_path / "a.wav", sound(*WORDS[:12], rest=60.0))
+    short = ("--chunk-seconds", "5", "--overlap-seconds", "1")
+    recorder = start("--input", wav, "--realtime", *short, *WATCHED, script={"delay_s": 2.0})
+    recorder.until("speech", state="end", count=11)  # past 5 s: the first window is being decoded
+    recorder.say("stop")
+    recorder.finish(0)
+    assert recorder.heard[:11] == list(WORDS[:11])
+
+
+def test_odd_lines_are_told_and_change_nothing(start: Start, two_words: Path) -> None:
+    recorder = start("--input", two_words, "--realtime", "--meta", "--events", "speech,warning")
+    for odd in (b"\xff\xfe\x00\n", b"STOPP\n", b"\n", b"x" * 200_000 + b"stop\n"):
+        recorder.write(odd)
+    stop_after_two_words(recorder, lambda r: r.say("  stop  "))
+    assert_two_words(recorder, "stop")
+    assert {w["code"] for w in recorder.of("warning")} == {"odd_command"}
