@@ -16,11 +16,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from transformers import ParakeetForTDT, ParakeetTDTConfig
+from transformers import ParakeetFeatureExtractor, ParakeetForTDT, ParakeetTDTConfig
 
-from models.convert import coreml, networks
+from models.convert import coreml, mlx, networks
 from models.convert.checkpoint import Checkpoint
-from parakeet_coreml.audio import HOP, MODEL_WINDOW
+from parakeet_coreml.audio import HOP, MODEL_WINDOW, SAMPLE_RATE
 from parakeet_coreml.mel import BINS
 from parakeet_coreml.tdt import Decision, greedy
 
@@ -50,6 +50,7 @@ def main() -> None:
     encoder = coreml.components(checkpoint, ToyPreprocessor, fused=False)[1]
     for weights in ("palettized6", "int8"):
         coreml.save(coreml.package(encoder, weights), folder / f"Encoder-{weights}.mlpackage")
+    mlx.convert(checkpoint, folder / "mlx")
     np.savez_compressed(folder / "stages.npz", **stages(checkpoint.model))
     np.savez_compressed(folder / "operations.npz", **operations())
 
@@ -113,23 +114,48 @@ def toy() -> Checkpoint:
     return Checkpoint("toy", model, PIECES)
 
 
+def sound() -> Any:  # noqa: ANN401  an array
+    """Return `VALID` samples that the tests make again: a rising tone that comes and goes."""
+    time = np.arange(VALID) / SAMPLE_RATE
+    wave = np.sin(2 * np.pi * 300 * time * (1 + time)) * np.sin(9 * time) ** 2
+    return wave.astype(np.float32)
+
+
 def stages(model: Any) -> dict[str, Any]:  # noqa: ANN401  transformers' own
-    """Return what PyTorch computes of a sound, stage by stage, and the tokens it ends in."""
-    sound = np.zeros((1, MODEL_WINDOW), np.float32)
-    time = np.arange(VALID) / 16_000
-    # Made by halves of a formula, so that the test can make it again.
-    sound[0, :VALID] = np.sin(2 * np.pi * 300 * time * (1 + time)) * np.sin(9 * time) ** 2
-    length = torch.tensor([VALID], dtype=torch.int32)
-    mel, mel_length = ToyPreprocessor()(torch.from_numpy(sound), length)
+    """Return what PyTorch computes of a sound, stage by stage, and the tokens it ends in.
+
+    Once with the toy's preprocessor, and once (`real_`) with the features of `transformers`, of the
+    sound in a little noise.
+    """
+    window = torch.zeros(1, MODEL_WINDOW)
+    window[0, :VALID] = torch.from_numpy(sound())
+    mel, mel_length = ToyPreprocessor()(window, torch.tensor([VALID], dtype=torch.int32))
     mask = torch.arange(mel.shape[2])[None] < mel_length[:, None]
+    noise = np.random.default_rng(0).standard_normal(VALID, np.float32) * np.float32(0.01)
+    extract = ParakeetFeatureExtractor(feature_size=BINS)
+    features = extract([sound() + noise], sampling_rate=SAMPLE_RATE, return_tensors="pt")
+    return {
+        "mel": mel[0, :, ::50].numpy(),
+        **answers(model, mel.transpose(1, 2), mask),
+        "real_mel": features["input_features"][0, ::50].T.numpy(),
+        **{
+            f"real_{name}": value
+            for name, value in answers(
+                model, features["input_features"], features["attention_mask"]
+            ).items()
+        },
+    }
+
+
+def answers(model: Any, features: Tensor, mask: Tensor) -> dict[str, Any]:  # noqa: ANN401  transformers' own
+    """Return what the networks of PyTorch make of features."""
     # The judge is transformers' own encoder, not the module that was converted.
-    encoded = model.encoder(input_features=mel.transpose(1, 2), attention_mask=mask)
+    encoded = model.encoder(input_features=features, attention_mask=mask)
     frames = encoded.last_hidden_state[0, : int(encoded.attention_mask.sum())].numpy()
     networks_ = TorchNetworks(model, frames)
     emissions = greedy(networks_, frames)
     prediction, (h, c) = networks_.predict(model.config.blank_token_id, None)
     return {
-        "mel": mel[0, :, ::50].numpy(),
         "frames": frames,
         "prediction": prediction,
         "h": h.numpy(),

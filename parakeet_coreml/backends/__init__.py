@@ -74,4 +74,8 @@ def open_backend(spec: BackendSpec) -> "tuple[Backend, BackendInfo]":
         from parakeet_coreml.backends import coreml  # noqa: PLC0415  lazy by design
 
         return coreml.open_coreml(spec)
+    if spec.backend == "mlx":
+        from parakeet_coreml.backends import mlx  # noqa: PLC0415  lazy by design
+
+        return mlx.open_mlx(spec)
     raise ValueError(spec.backend)

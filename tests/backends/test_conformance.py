@@ -4,11 +4,13 @@ import json
 import math
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tiny_onnx
+from support import requires
 
 from parakeet_coreml.audio import HOP, SAMPLE_RATE, Samples
 from parakeet_coreml.backends import BackendInfo, BackendSpec, open_backend
@@ -30,10 +32,16 @@ def coreml(folder: Path) -> BackendSpec:
     return BackendSpec("coreml", "toy", str(Path(__file__).parent / "fixtures" / "toy"))
 
 
+def mlx(folder: Path) -> BackendSpec:
+    requires("mlx", present=find_spec("mlx") is not None and find_spec("parakeet_mlx") is not None)
+    return BackendSpec("mlx", "toy", str(Path(__file__).parent / "fixtures" / "mlx"))
+
+
 OPENERS: dict[str, Callable[[Path], BackendSpec]] = {
     "scripted": scripted,
     "onnx": onnx,
     "coreml": coreml,
+    "mlx": mlx,
 }
 
 
