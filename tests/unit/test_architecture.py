@@ -1,0 +1,294 @@
+"""Who may import whom, and the manners of the house that a machine can check."""
+
+import ast
+import itertools
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+import parakeet_coreml
+
+ROOT = Path(parakeet_coreml.__file__).parent
+PACKAGE = "parakeet_coreml"
+
+LAYERS = (
+    "__init__ audio errors result timing",
+    "geometry speech merge tdt vocab mel resample manifest backends.base backends.mlpackage",
+    "chunk events host capture files pcm models hub staging"
+    + " backends backends.mil backends.transducer",
+    "decode ear download backends.binding backends.onnx backends.mlx backends.scripted",
+    "pipeline install backends.coreml backends.worker",
+    "recording (commands)",
+    "cli",
+    "__main__",
+)
+"""From the bottom up: a module imports from lower layers only, never from beside or above.
+
+A module without a place here is a command of its own, which only `cli` and `__main__` import.
+"""
+
+OPENED_BY_NAME = {"backends.coreml", "backends.mlx", "backends.onnx", "backends.scripted"}
+"""The registry `backends` opens these inside a function; they know the registry's values."""
+
+SOLE_IMPORTERS = {
+    "soxr": {"resample"},
+    "sounddevice": {"capture"},
+    "soundfile": {"files"},
+    "onnxruntime": {"backends.onnx"},
+    "coremltools": {"backends.binding", "backends.coreml"},
+    "mlx": {"backends.mlx"},
+    "parakeet_mlx": {"backends.mlx"},
+    "urllib3": {"hub"},
+}
+
+PURE = {"audio", "geometry", "mel", "chunk", "speech", "merge", "tdt"}
+"""No I/O, no clock, no global, no library of the rim; result and errors are values."""
+
+PURE_IMPORTS = {
+    "collections",
+    "dataclasses",
+    "functools",
+    "itertools",
+    "math",
+    "numpy",
+    "typing",
+    "unicodedata",
+}
+
+EARLY = ["__main__", "cli", "recording", "host", "events", "backends", "backends.worker", "capture"]
+"""What loads before the microphone runs."""
+
+HEAVY = ["numpy", "soxr", "soundfile", "onnxruntime", "coremltools", "mlx", "urllib3", "asyncio"]
+
+MOST_LINES = 60
+
+
+@dataclass(frozen=True)
+class Module:
+    """One file of the package. Names are without the package's."""
+
+    name: str
+    tree: ast.Module
+
+    @property
+    def is_package(self) -> bool:
+        return self.name in {"__init__", "backends"}
+
+
+@cache
+def modules() -> dict[str, Module]:
+    found = {}
+    for path in sorted(ROOT.rglob("*.py")):
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        name = ".".join(parts[:-1] if len(parts) > 1 and parts[-1] == "__init__" else parts)
+        found[name] = Module(name, ast.parse(path.read_text(encoding="utf-8")))
+    return found
+
+
+def imports(node: ast.AST) -> Iterator[str]:
+    """Yield the full name of everything imported anywhere below a node."""
+    for part in ast.walk(node):
+        if isinstance(part, ast.Import):
+            yield from (alias.name for alias in part.names)
+        elif isinstance(part, ast.ImportFrom):
+            assert part.level == 0, "imports are absolute"
+            assert part.module is not None
+            yield from (_target(part.module, alias.name) for alias in part.names)
+
+
+def _target(module: str, name: str) -> str:
+    """Return the module behind `from module import name`."""
+    own = f"{module}.{name}".removeprefix(f"{PACKAGE}.")
+    return f"{PACKAGE}.{own}" if module.startswith(PACKAGE) and own in modules() else module
+
+
+def own_imports(module: Module) -> set[str]:
+    """Return the modules of the package that one imports, lazily or not."""
+    names = {n for n in imports(module.tree) if n.split(".")[0] == PACKAGE}
+    return {n.removeprefix(PACKAGE).removeprefix(".") or "__init__" for n in names}
+
+
+def foreign_imports(module: Module) -> set[str]:
+    return {n.split(".")[0] for n in imports(module.tree)} - {PACKAGE}
+
+
+def at_load(module: Module) -> set[str]:
+    """Return the foreign modules imported when this one is: not in functions, not for types."""
+    found: set[str] = set()
+    for node in module.tree.body:
+        if isinstance(node, (ast.Import, ast.ImportFrom)):
+            found |= {n.split(".")[0] for n in imports(node)}
+    return found
+
+
+def layer(name: str) -> int:
+    for height, names in enumerate(LAYERS):
+        if name in names.split():
+            return height
+    return next(i for i, names in enumerate(LAYERS) if "(commands)" in names)
+
+
+def functions(module: Module) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+    for node in ast.walk(module.tree):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            yield node
+
+
+EVERY = pytest.mark.parametrize("module", modules().values(), ids=modules().keys())
+
+
+def test_the_layers_name_modules_that_exist() -> None:
+    named = [name for names in LAYERS for name in names.split() if name != "(commands)"]
+    assert set(named) <= set(modules())
+    assert len(named) == len(set(named))
+
+
+@EVERY
+def test_imports_go_down(module: Module) -> None:
+    for target in own_imports(module):
+        if module.name == "backends" and target in OPENED_BY_NAME:
+            continue
+        assert layer(target) < layer(module.name), f"{module.name} imports {target}"
+
+
+def test_the_registry_opens_backends_only_when_asked() -> None:
+    loaded = [
+        name
+        for node in modules()["backends"].tree.body
+        if isinstance(node, (ast.Import, ast.ImportFrom))
+        for name in imports(node)
+    ]
+    assert not [name for name in loaded if name.startswith(PACKAGE)]
+
+
+@EVERY
+def test_each_library_is_touched_in_one_module(module: Module) -> None:
+    for library in foreign_imports(module) & set(SOLE_IMPORTERS):
+        assert module.name in SOLE_IMPORTERS[library], f"{module.name} imports {library}"
+    if "click" in foreign_imports(module):
+        assert layer(module.name) in {layer("cli"), layer("(commands)")}
+
+
+def test_the_sole_importers_do_import_their_library() -> None:
+    for library in ("soxr", "sounddevice", "soundfile", "onnxruntime", "urllib3"):
+        (name,) = SOLE_IMPORTERS[library]
+        assert library in foreign_imports(modules()[name])
+
+
+@pytest.mark.parametrize("name", sorted(PURE))
+def test_pure_modules_import_nothing_of_the_rim(name: str) -> None:
+    module = modules()[name]
+    assert foreign_imports(module) <= PURE_IMPORTS
+    assert own_imports(module) <= PURE | {"errors", "result"}
+    assert not {n.id for n in ast.walk(module.tree) if isinstance(n, ast.Name)} & {"open", "print"}
+    assert not [n for n in ast.walk(module.tree) if isinstance(n, (ast.Global, ast.Nonlocal))]
+
+
+@EVERY
+def test_what_calls_itself_pure_is_held_to_it(module: Module) -> None:
+    summary = (ast.get_docstring(module.tree) or "").split("\n\n", maxsplit=1)[0]
+    assert bool(re.search(r"Pure(\.|, and)", summary)) == (module.name in PURE)
+
+
+@EVERY
+def test_nothing_but_the_command_line_knows_recordings(module: Module) -> None:
+    if module.name not in {"cli", "__main__"}:
+        assert not own_imports(module) & {"cli", "recording", "__main__"}
+
+
+@EVERY
+def test_backends_know_nothing_of_windows_lines_or_hosts(module: Module) -> None:
+    if module.name.startswith("backends"):
+        allowed = {"audio", "errors", "mel", "models", "result", "tdt", "vocab"}
+        assert {n for n in own_imports(module) if not n.startswith("backends")} <= allowed
+
+
+def test_the_data_path_knows_the_protocol_and_no_backend() -> None:
+    for name in ("pipeline", "decode"):
+        backends = {n for n in own_imports(modules()[name]) if n.startswith("backends")}
+        assert backends == {"backends.base"}
+
+
+@EVERY
+def test_types_are_imported_apart_only_where_numpy_must_wait(module: Module) -> None:
+    guarded = any(
+        isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+        for node in module.tree.body
+    )
+    if guarded:
+        assert "numpy" not in at_load(module)
+
+
+# Manners
+
+
+@EVERY
+def test_functions_fit_in_the_eye(module: Module) -> None:
+    for function in functions(module):
+        assert function.end_lineno is not None
+        lines = function.end_lineno - function.lineno + 1
+        assert lines <= MOST_LINES, f"{function.name} has {lines} lines"
+
+
+@EVERY
+def test_every_function_is_annotated(module: Module) -> None:
+    for function in functions(module):
+        own = function.args
+        args = [*own.posonlyargs, *own.args, *own.kwonlyargs, own.vararg, own.kwarg]
+        bare = [a.arg for a in args if a and a.annotation is None and a.arg not in {"self", "cls"}]
+        assert not bare, f"{function.name}({', '.join(bare)})"
+        assert function.returns is not None, function.name
+
+
+@EVERY
+def test_no_handler_swallows_every_exception(module: Module) -> None:
+    for node in ast.walk(module.tree):
+        if isinstance(node, ast.ExceptHandler):
+            assert node.type is not None
+            assert "Exception" not in {n.id for n in ast.walk(node.type) if isinstance(n, ast.Name)}
+
+
+@EVERY
+def test_a_module_says_its_job(module: Module) -> None:
+    assert ast.get_docstring(module.tree)
+
+
+def test_no_frame_and_no_window_is_counted_by_hand() -> None:
+    for module in modules().values():
+        constants = {n.value for n in ast.walk(module.tree) if isinstance(n, ast.Constant)}
+        assert module.name == "audio" or not constants & {1_280, 240_000}, module.name
+
+
+# What loads early
+
+
+@pytest.mark.parametrize("name", EARLY)
+def test_before_the_microphone_runs_nothing_heavy_loads(name: str) -> None:
+    code = f"import sys, {PACKAGE}.{name}; print(*(m for m in {HEAVY} if m in sys.modules))"
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert result.stdout.split() == []
+
+
+def test_geometry_needs_no_numpy() -> None:
+    reached, open_ends = set(), ["geometry"]
+    while open_ends:
+        name = open_ends.pop()
+        reached.add(name)
+        open_ends += own_imports(modules()[name]) - reached
+        assert "numpy" not in at_load(modules()[name])
+    assert reached == {"geometry", "audio", "errors"}
+
+
+def test_no_two_modules_import_each_other() -> None:
+    edges = {name: own_imports(module) for name, module in modules().items()}
+    edges["backends"] -= OPENED_BY_NAME
+    for one, other in itertools.combinations(edges, 2):
+        assert not (other in edges[one] and one in edges[other])
