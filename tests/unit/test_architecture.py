@@ -19,11 +19,10 @@ PACKAGE = "parakeet_coreml"
 
 LAYERS = (
     "__init__ audio errors result timing",
-    "geometry speech merge tdt vocab mel resample manifest backends.base backends.mlpackage",
-    "chunk events host capture files pcm models hub staging"
-    + " backends backends.mil backends.transducer",
-    "decode ear download backends.binding backends.onnx backends.mlx backends.scripted",
-    "pipeline install backends.coreml backends.worker",
+    "geometry lines speech merge tdt vocab mel resample manifest backends.base backends.mlpackage",
+    "chunk events host capture files pcm models hub staging backends backends.mil",
+    "decode ear download backends.binding backends.scripted backends.transducer",
+    "pipeline install backends.coreml backends.mlx backends.onnx backends.worker",
     "recording (commands)",
     "cli",
     "__main__",
