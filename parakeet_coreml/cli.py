@@ -31,7 +31,7 @@ class Commands(click.Group):
 
     def list_commands(self, _ctx: click.Context) -> list[str]:
         """Return the names in the order of a first use."""
-        return ["progressive-record", "devices", "models"]
+        return ["progressive-record", "devices", "models", "schema"]
 
     def get_command(self, _ctx: click.Context, name: str) -> click.Command | None:
         """Return the command of that name."""
@@ -39,6 +39,10 @@ class Commands(click.Group):
             from parakeet_coreml import models_cli  # noqa: PLC0415  see the class
 
             return models_cli.models
+        if name == "schema":
+            from parakeet_coreml import schema  # noqa: PLC0415  see the class
+
+            return schema.command
         return self.commands.get(name)
 
 

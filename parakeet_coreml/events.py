@@ -7,7 +7,7 @@ Without options a recording prints exactly `chunk` lines and one `done`, besides
     {"type":"done","totalChunks":1,"full_text":"fix the login bug"}
 
 Everything else is asked for with `--events`, `--meta` and `--words`. Within schema 1 types and keys
-are only added; readers ignore what they do not know.
+are only added; readers ignore what they do not know. `lines` has the table of what a line holds.
 """
 
 import json
@@ -15,14 +15,17 @@ import os
 import threading
 import unicodedata
 from collections.abc import Iterable, Mapping
-from typing import Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from parakeet_coreml import __version__
 from parakeet_coreml.audio import to_ms
 from parakeet_coreml.errors import ParakeetError, UsageError
 from parakeet_coreml.result import Word, confidence_of, text_of
 
-SCHEMA = 1
+if TYPE_CHECKING:  # mypy holds the lines to the table; start-up does without it
+    from parakeet_coreml.lines import ChunkLine, DoneLine, ErrorLine, HelloLine, TimedWord
+
+SCHEMA: Final = 1
 """Raised when a type or key is renamed, retyped or removed."""
 
 EVENTS = ("hello", "ready", "level", "speech", "partial", "warning", "timing")
@@ -62,7 +65,7 @@ def parse_events(names: str) -> frozenset[str]:
     return frozenset(EVENTS if "all" in wanted else wanted)
 
 
-def encode(fields: Mapping[str, Value]) -> bytes:
+def encode(fields: Mapping[str, object]) -> bytes:
     """Return one line of JSON: compact, UTF-8, nothing in it that a terminal acts on."""
     text = json.dumps(fields, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     if not text.isascii() or "\x7f" in text:
@@ -114,14 +117,22 @@ class JsonLines:
 
     def hello(self) -> None:
         """Write the first line: who speaks, in which schema."""
-        features: list[Value] = [*EVENTS, "words", "meta", "stdin-commands"]
-        self.event("hello", schema=SCHEMA, version=__version__, pid=os.getpid(), features=features)
+        line: HelloLine = {
+            "type": "hello",
+            "schema": SCHEMA,
+            "version": __version__,
+            "pid": os.getpid(),
+            "features": [*EVENTS, "words", "meta", "stdin-commands"],
+        }
+        if self.wants("hello"):
+            with self._lock:
+                self._write(line)
 
     def chunk(self, words: Iterable[Word], *, elapsed: float, start: int, stop: int) -> None:
         """Write one chunk line."""
         words = list(words)
         with self._lock:
-            line: dict[str, Value] = {
+            line: ChunkLine = {
                 "type": "chunk",
                 "index": len(self._texts),
                 "text": text_of(words),
@@ -131,7 +142,7 @@ class JsonLines:
             if self._meta:
                 line |= {"start_ms": to_ms(start), "end_ms": to_ms(stop)}
             if self._words and self._open:
-                timed = line | {"words": [_timed(word) for word in words]}
+                timed: ChunkLine = {**line, "words": [_timed(word) for word in words]}
                 line = timed if len(encode(timed)) <= MAX_LINE else line
             if self._open:
                 self._texts.append(text_of(words))
@@ -139,27 +150,32 @@ class JsonLines:
 
     def error(self, error: ParakeetError) -> None:
         """Write a failure at once; lines for what was captured before it may follow."""
-        line = {"type": "error", "code": error.name, "message": error.message, "hint": error.hint}
+        line: ErrorLine = {
+            "type": "error",
+            "code": error.name,
+            "message": error.message,
+            "hint": error.hint,
+        }
         with self._lock:
             self._write(line)
 
     def done(self, **meta: Value) -> None:
         """Write the last line; `meta` only with `--meta`. Whatever comes later is dropped."""
         with self._lock:
-            line: dict[str, Value] = {
+            line: DoneLine = {
                 "type": "done",
                 "totalChunks": len(self._texts),
                 "full_text": self.full_text,
             }
-            self._write(line | (meta if self._meta else {}))
+            self._write({**line, **(meta if self._meta else {})})
             self._open = False
 
-    def _write(self, fields: Mapping[str, Value], *, droppable: bool = False) -> None:
+    def _write(self, fields: Mapping[str, object], *, droppable: bool = False) -> None:
         if self._open:
             self._put(encode(fields), droppable=droppable)
 
 
-def _timed(word: Word) -> Value:
+def _timed(word: Word) -> "TimedWord":
     return {
         "text": word.text,
         "start_ms": to_ms(word.start),

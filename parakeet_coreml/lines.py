@@ -1,0 +1,195 @@
+"""What every line a recording writes may hold: the one table of types.
+
+`events` builds its lines as these types, which mypy checks; `schema` prints them for hosts.
+"""
+
+from typing import Annotated, Literal, NotRequired, TypedDict
+
+from parakeet_coreml.errors import ParakeetError
+
+ERRORS = (ParakeetError.name, *(kind.name for kind in ParakeetError.__subclasses__()))
+"""Names an error line may carry."""
+
+WARNINGS = (
+    "capture_stall",
+    "input_overflow",
+    "mic_silent",
+    "model_loading",
+    "nan_samples",
+    "odd_bytes",
+    "odd_command",
+    "short_file",
+    "unheard",
+    "worker_restarted",
+)
+"""Names a warning line may carry."""
+
+REASONS = (
+    *("stop", "stdin_eof", "sigint", "sigterm", "sighup"),
+    *("max_seconds", "end_of_input", "host_gone", "cancel"),
+)
+"""What ends a recording that nothing went wrong with."""
+
+# In `Annotated`, text is the description and a dictionary is more of JSON Schema.
+Count = Annotated[int, {"minimum": 0}]
+Time = Annotated[int, {"minimum": 0}, "Milliseconds of audio since the first captured sample."]
+Share = Annotated[float, {"minimum": 0, "maximum": 1}, "Mean token probability; uncalibrated."]
+Decibels = Annotated[float, {"minimum": -120}]
+
+
+class TimedWord(TypedDict):
+    """A word of a chunk, with --words."""
+
+    text: str
+    start_ms: Time
+    end_ms: Time
+    confidence: Share
+
+
+class ChunkLine(TypedDict):
+    """The words that became certain with one window. They never change; silent windows too."""
+
+    type: Literal["chunk"]
+    index: Annotated[Count, "0 for the first, without a gap."]
+    text: Annotated[str, "Words joined by one space; empty for silence."]
+    confidence: Annotated[Share, "Mean token probability, 0 without words; uncalibrated."]
+    elapsed_ms: Annotated[Count, "Decoding time behind this line."]
+    start_ms: NotRequired[Annotated[Time, "With --meta: where its audio starts."]]
+    end_ms: NotRequired[Annotated[Time, "With --meta: where its audio ends."]]
+    words: NotRequired[
+        Annotated[list[TimedWord], "With --words; left out where the line would pass 64 KiB."]
+    ]
+
+
+class ErrorLine(TypedDict):
+    """A failure, told at once. Chunks for what was captured before may follow, then `done`."""
+
+    type: Literal["error"]
+    code: Annotated[str, {"examples": [*ERRORS]}, "Stable; more may be added."]
+    message: Annotated[str, "What happened, for people; may be reworded."]
+    hint: Annotated[str, "What to do next, for people; may be empty."]
+
+
+class Account(TypedDict, total=False):
+    """Samples at 16 kHz: captured = transcribed + silent + lost. Empty if nothing was captured."""
+
+    captured: Count
+    transcribed: Count
+    silent: Count
+    lost: Count
+
+
+class DoneLine(TypedDict):
+    """The last line, always."""
+
+    type: Literal["done"]
+    totalChunks: Annotated[Count, "Number of chunk lines."]
+    full_text: Annotated[str, "The chunk texts joined by one space, empty ones skipped."]
+    backend: NotRequired[Annotated[str | None, "With --meta."]]
+    model: NotRequired[Annotated[str | None, "With --meta."]]
+    stop_reason: NotRequired[
+        Annotated[
+            str,
+            {"examples": [*REASONS]},
+            "With --meta: what ended the recording, or the code of the error that did.",
+        ]
+    ]
+    audio_ms: NotRequired[Annotated[Count, "With --meta: milliseconds captured."]]
+    samples: NotRequired[Annotated[Account, "With --meta."]]
+
+
+class HelloLine(TypedDict):
+    """The first line, with --events hello: who speaks."""
+
+    type: Literal["hello"]
+    schema: Annotated[Literal[1], "Within it types and keys are only added."]
+    version: str
+    pid: Count
+    features: Annotated[list[str], "Look here instead of comparing versions."]
+
+
+class Device(TypedDict):
+    """The microphone, or the file that stands for it."""
+
+    name: str
+    sample_rate: Annotated[Count, "Hz, as captured."]
+
+
+class CaptureReadyLine(TypedDict):
+    """With --events ready: sound arrives, so a host can say that it listens."""
+
+    type: Literal["ready"]
+    what: Literal["capture"]
+    t_ms: Time
+    device: Device
+
+
+class ModelReadyLine(TypedDict):
+    """With --events ready: the model is loaded; what was said before is not lost."""
+
+    type: Literal["ready"]
+    what: Literal["model"]
+    backend: str
+    model: str
+    compute_units: str
+    runtime: str
+    load_ms: Count
+
+
+class LevelLine(TypedDict):
+    """With --events level: ten a second, fewer for a slow reader."""
+
+    type: Literal["level"]
+    t_ms: Time
+    rms_db: Annotated[Decibels, "dB of full scale; -120 is digital silence."]
+    peak_db: Decibels
+    clipping: bool
+
+
+class SpeechLine(TypedDict):
+    """With --events speech: where speech starts and ends, by its loudness."""
+
+    type: Literal["speech"]
+    state: Literal["start", "end"]
+    t_ms: Time
+
+
+class PartialLine(TypedDict):
+    """With --events partial: a preview that may still change; replace it, never append it."""
+
+    type: Literal["partial"]
+    index: Annotated[Count, "The chunk it will become part of."]
+    text: str
+    t_ms: Time
+
+
+class WarningLine(TypedDict):
+    """With --events warning: something to know that ends nothing."""
+
+    type: Literal["warning"]
+    code: Annotated[str, {"examples": [*WARNINGS]}, "Stable; more may be added."]
+    message: Annotated[str, "For people; may be reworded."]
+
+
+class TimingLine(TypedDict):
+    """With --events timing, just before `done`: when each stage was reached."""
+
+    type: Literal["timing"]
+    backend: NotRequired[str]
+    model: NotRequired[str]
+    compute_units: NotRequired[str]
+    runtime: NotRequired[str]
+    load_ms: NotRequired[Count]
+    stages: Annotated[dict[str, int], "Milliseconds since the program's first instruction."]
+    restarts: Annotated[Count, "How often the backend's process was started again."]
+
+
+LINES = (
+    *(ChunkLine, ErrorLine, DoneLine),
+    *(HelloLine, CaptureReadyLine, ModelReadyLine),
+    *(LevelLine, SpeechLine, PartialLine, WarningLine, TimingLine),
+)
+"""Every line there is; the first three come without being asked for."""
+
+PARTS = (TimedWord, Account, Device)
+"""What lines are made of."""
