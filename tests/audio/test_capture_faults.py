@@ -187,6 +187,17 @@ def test_an_overflow_is_filled_with_noise_counted_and_told(fake: Fake) -> None:
     assert f"{len(filled) * 1000 // RATE} ms" in fake.warnings[0][1]
 
 
+def test_what_is_filled_once_is_not_filled_again(fake: Fake) -> None:
+    flagged = [gives(480, overflowed=True, after=1.0), gives(480, overflowed=True)]
+    mic = fake.microphone(gives(480), *flagged, dies)
+    mic.open()
+    samples, _ = heard(mic)
+    assert mic.lost_samples == len(samples) - 3 * 480 > 0
+    assert fake.codes() == ["input_overflow"] * 2
+    first, second = (int(text.split(" ms")[0].split()[-1]) for _, text in fake.warnings)
+    assert second < first
+
+
 def test_a_loss_without_a_flag_is_found_by_the_clock_after_a_long_freeze(
     fake: Fake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -222,6 +233,17 @@ def test_a_device_that_gives_nothing_is_warned_of_and_then_lost(
     assert len(samples) == 480
     assert "no sound came for 0.6 s" in message
     assert fake.codes() == ["capture_stall"]
+
+
+def test_two_stalls_do_not_add_up(fake: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("parakeet_coreml.capture.STALL_WARNING", 0.1)
+    stall = gives(480, after=0.6)
+    mic = fake.microphone(stall, stall, stall, dies, stall_timeout=1.2)
+    mic.open()
+    samples, message = heard(mic)
+    assert len(samples) == 3 * 480
+    assert "the device is gone" in message
+    assert fake.codes() == ["capture_stall"] * 3
 
 
 def test_a_read_that_never_comes_back_holds_up_nobody(fake: Fake) -> None:

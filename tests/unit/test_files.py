@@ -221,6 +221,15 @@ def test_a_flac_that_breaks_off_gives_every_sample_before_it(tmp_path: Path, kee
     assert np.allclose(back, sound[: len(back)], atol=1e-4)
 
 
+def test_a_flac_that_ends_between_two_of_its_frames_is_told_too(tmp_path: Path) -> None:
+    path = write(tmp_path / "sound.flac", tone(1))
+    whole = bytearray(path.read_bytes())
+    whole[22:26] = struct.pack(">I", 3 * RATE)  # samples in all, the low 32 of 36 bits
+    path.write_bytes(whole)
+    with pytest.raises(StorageError, match=r"breaks off|cannot be read"):
+        heard(path)
+
+
 def test_a_garbled_flac_is_a_storage_error_or_plays(tmp_path: Path) -> None:
     whole = write(tmp_path / "sound.flac", tone(1)).read_bytes()
     random = np.random.default_rng(0)
