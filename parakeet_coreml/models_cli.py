@@ -170,7 +170,7 @@ def _chosen(backend: str) -> str:
 # Getting, checking, removing
 
 
-@models.command()
+@models.command(short_help="Download a model, or go on with it.")
 @_name
 @_backend
 @_models_dir
@@ -199,7 +199,7 @@ def download(*, name: str, backend: str, models_dir: Path | None, quiet: bool) -
     _say(f"{name} for {chosen} is installed in {model.directory}")
 
 
-@models.command("verify")
+@models.command("verify", short_help="Compare every byte of a model with its SHA-256.")
 @_name
 @_backend
 @_models_dir
@@ -221,7 +221,7 @@ def verify_(*, name: str, backend: str, models_dir: Path | None, quiet: bool) ->
     _say(f"{name} for {chosen} is whole: {model.directory}")
 
 
-@models.command("remove")
+@models.command("remove", short_help="Remove a downloaded model.")
 @_name
 @_backend
 @_models_dir

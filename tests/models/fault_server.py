@@ -123,12 +123,14 @@ class FaultServer(ThreadingHTTPServer):
         self.on_sent: Callable[[int], None] = lambda _: None
         """Called after each piece of a body with the sum."""
         self._lock = threading.Lock()
-        # Little is on its way at any moment, so that a kill costs little.
-        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 15)
 
     @property
     def base(self) -> str:
         return f"http://127.0.0.1:{self.server_port}"
+
+    def send_little_at_once(self) -> None:
+        """Keep little on its way at any moment, so that a kill costs little; slow."""
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 15)
 
     def asked(self, path: str = BIG) -> list[Request]:
         """Return the requests for one file."""

@@ -3,14 +3,18 @@
 import email.utils
 import hashlib
 import socket
+import ssl
+import threading
 import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from fault_server import BIG, FILES, QUICK, SMALL, FaultServer, content, manifest_of, serving
 
+from parakeet_coreml import hub as hub_module
 from parakeet_coreml.errors import DownloadFailedError, ModelMissingError, UsageError
 from parakeet_coreml.hub import Head, Limits, Source
 from parakeet_coreml.install import STAGING, install
@@ -103,6 +107,21 @@ def test_c01_a_name_that_cannot_be_looked_up_is_told(
 
     monkeypatch.setattr(socket, "getaddrinfo", offline)
     assert "cannot find huggingface.co" in fails(models_dir).message
+
+
+def test_c01_a_look_up_that_hangs_is_given_up(
+    clean: None, models_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    release = threading.Event()
+
+    def hangs(*_: object, **__: object) -> None:
+        release.wait()
+        raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+
+    monkeypatch.setattr(socket, "getaddrinfo", hangs)
+    error = fails(models_dir, replace(QUICK, stall=0.2, attempts=2))
+    release.set()
+    assert "huggingface.co has gone silent" in error.message
 
 
 def test_c02_a_stall_ends_the_attempt_and_the_next_goes_on_by_range(
@@ -438,6 +457,19 @@ def test_c18_a_certificate_named_by_ssl_cert_file_is_trusted(
 ) -> None:
     with serving(certificate="valid.pem") as server:
         monkeypatch.setenv("SSL_CERT_FILE", str(Path(__file__).parent / "tls" / "valid.pem"))
+        monkeypatch.setenv("PARAKEET_COREML_MIRROR", f"https://127.0.0.1:{server.server_port}")
+        assert is_whole(get(models_dir))
+
+
+def test_c18_a_python_that_knows_no_certificates_uses_the_systems(
+    clean: None, models_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a frozen one does on a machine unlike the one it was built on."""
+    nowhere = SimpleNamespace(cafile=None, capath=None)
+    monkeypatch.setattr(ssl, "get_default_verify_paths", lambda: nowhere)
+    bundles = ("/no/such.pem", str(Path(__file__).parent / "tls" / "valid.pem"))
+    monkeypatch.setattr(hub_module, "_BUNDLES", bundles)
+    with serving(certificate="valid.pem") as server:
         monkeypatch.setenv("PARAKEET_COREML_MIRROR", f"https://127.0.0.1:{server.server_port}")
         assert is_whole(get(models_dir))
 
