@@ -10,6 +10,7 @@ import platform
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -121,6 +122,10 @@ class Recording:
         self._geometry = Geometry.of(options.chunk_seconds, options.overlap_seconds)
         if not (math.isfinite(options.max_seconds) and options.max_seconds > 0):
             raise UsageError(f"--max-seconds must be above 0, not {options.max_seconds:g}")
+        if options.realtime and options.input == "-":
+            raise UsageError(
+                "--realtime plays a file, not raw PCM", "its writer sets the pace; leave it out"
+            )
         self._wanted = events.parse_events(options.events)
         self._spec: BackendSpec | None = None
         self._info: BackendInfo | None = None
@@ -129,6 +134,8 @@ class Recording:
         self._monitor: Monitor | None = None
         self._refused: UsageError | None = None
         self._accepted = False
+        self._unready = deque(("capture", "model"))
+        self._ready: dict[str, dict[str, Value]] = {}
         self._exit_code = 0
         self._reason: str | None = None
         self._stopped_at: float | None = None
@@ -342,7 +349,15 @@ class Recording:
         self._info = info
         self._moved = time.monotonic()
         self._waterfall.mark("model")
-        self._report.event("ready", what="model", **_described(info))
+        self._tell_ready("model", _described(info))
+
+    def _tell_ready(self, what: str, fields: dict[str, Value]) -> None:
+        """Tell that something is ready; capture before the model, whichever was first."""
+        with self._lock:
+            self._ready[what] = fields
+            while self._unready and self._unready[0] in self._ready:
+                first = self._unready.popleft()
+                self._report.event("ready", what=first, **self._ready[first])
 
     # On the thread `cut`
 
@@ -378,7 +393,7 @@ class Recording:
             "name": getattr(source, "device_name", self._options.input),
             "sample_rate": source.rate,
         }
-        self._report.event("ready", what="capture", t_ms=0, device=device)
+        self._tell_ready("capture", {"t_ms": 0, "device": device})
 
     def _level(self, event: str, **fields: Value) -> None:
         self._report.event(event, **fields)

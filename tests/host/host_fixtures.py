@@ -70,3 +70,9 @@ def room() -> Iterator[PulseServer]:
     requires("PulseAudio", present=bool(shutil.which("pulseaudio") and shutil.which("pactl")))
     with PulseServer() as server:
         yield server
+
+
+@pytest.fixture
+def room_env(room: PulseServer) -> dict[str, str]:
+    """Give the environment in which programs find the shared sound server."""
+    return room.env

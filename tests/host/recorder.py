@@ -203,13 +203,15 @@ class Recorder:
 
     # While it runs
 
-    def until(self, kind: str, *, count: int = 1, **fields: Any) -> Line:
+    def until(
+        self, kind: str, *, count: int = 1, patience: float = PATIENCE, **fields: Any
+    ) -> Line:
         """Wait for the `count`-th line of this type with these fields."""
 
         def found() -> list[Line]:
             return [line for line in self.lines if _matches(line.fields, kind, fields)]
 
-        limit = time.monotonic() + PATIENCE
+        limit = time.monotonic() + patience
         with self._changed:
             while len(found()) < count:
                 left = limit - time.monotonic()
