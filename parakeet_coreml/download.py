@@ -53,8 +53,6 @@ def _complete(
     on_size: Callable[[int], None],
 ) -> None:
     """Add bytes to `partial` until it has the size of its file."""
-    if partial.size > partial.file.size:
-        partial.restart()
     limits = source.limits
     best, misses = partial.size, 0
     while partial.size < partial.file.size:

@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Self
-from urllib.parse import SplitResult, urljoin, urlsplit
+from urllib.parse import SplitResult, unquote, urljoin, urlsplit
 
 import urllib3
 from urllib3.exceptions import (
@@ -249,7 +249,7 @@ def _new_pool(proxy: str, secure: bool) -> urllib3.PoolManager:  # noqa: FBT001 
             f"proxy {shown(proxy)}: only http and https proxies are supported",
             "change the proxy variables of the environment, or set NO_PROXY",
         )
-    secret = f"{parts.username}:{parts.password or ''}" if parts.username else None
+    secret = unquote(f"{parts.username}:{parts.password or ''}") if parts.username else None
     headers = urllib3.make_headers(proxy_basic_auth=secret) if secret else None
     return urllib3.ProxyManager(
         shown(proxy), proxy_headers=headers, ssl_context=context, proxy_ssl_context=context

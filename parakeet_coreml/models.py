@@ -43,6 +43,9 @@ NAMES = (*PUBLISHED, BUILT_IN)
 
 BUILT_IN_DIRECTORY = Path(__file__).parent / "tiny_en"
 
+OWN_MANIFESTS = (MARKER, "manifest.json")
+"""In a folder that was not downloaded: the hub's name, and that of our conversions."""
+
 LAYOUTS: dict[str, tuple[tuple[str, ...], ...]] = {
     "onnx": (
         ("vocab.txt",),
@@ -269,17 +272,18 @@ def _expected(backend: str) -> str:
 
 def _local(name: str, backend: str, directory: Path) -> Model:
     """Return a model of no published manifest; its own, if any, may state blank and durations."""
-    try:
-        content = json.loads((directory / MARKER).read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    path = next((p for n in OWN_MANIFESTS if (p := directory / n).is_file()), None)
+    if path is None:
         return Model(name, backend, directory)
-    except (OSError, ValueError) as error:
-        raise ModelCorruptError(f"cannot read '{directory / MARKER}': {error}") from error
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise ModelCorruptError(f"cannot read '{path}': {error}") from error
     if not isinstance(content, dict):
-        raise ModelCorruptError(f"'{directory / MARKER}' is not a JSON object")
+        raise ModelCorruptError(f"'{path}' is not a JSON object")
     blank, durations = content.get("blank"), content.get("durations")
     if not (blank is None or is_count(blank)):
-        raise ModelCorruptError(f"'{directory / MARKER}': blank is not a whole number")
+        raise ModelCorruptError(f"'{path}': blank is not a whole number")
     if durations is not None:
         durations = parse_durations(durations)
     return Model(name, backend, directory, blank, durations)

@@ -186,9 +186,9 @@ class Handler(BaseHTTPRequestHandler):
             self._head(200, len(body))
         self._send(body[start:])
 
-    def mode_unknown_length(self, body: bytes, _: str) -> None:
+    def mode_unknown_length(self, body: bytes, more: str) -> None:
         self._head(200, None)
-        self._send(body)
+        self._send(body + more.encode())
         self.close_connection = True
 
     # What goes wrong in a body

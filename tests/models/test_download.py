@@ -289,7 +289,7 @@ def test_c13_another_part_than_asked_for_is_never_appended(
     assert [request.range for request in hub.asked()] == ["bytes=100000-", ""]
 
 
-@pytest.mark.parametrize("mode", ["longer", "endless"])
+@pytest.mark.parametrize("mode", ["longer", "endless", "unknown_length:!"])
 def test_c14_more_bytes_than_the_manifest_states_are_cut_off(
     hub: FaultServer, models_dir: Path, mode: str
 ) -> None:

@@ -340,8 +340,10 @@ def test_a_folder_of_the_backends_layout_is_a_model(
 
 def test_a_folder_may_state_its_blank_and_durations(tmp_path: Path) -> None:
     folder = lay(tmp_path / "mine", ONNX)
-    (folder / MARKER).write_text('{"blank": 512, "durations": [0, 1, 2]}')
-    assert resolve(str(folder), "onnx") == Model("mine", "onnx", folder, 512, (0, 1, 2))
+    for name in ("manifest.json", MARKER):
+        (folder / name).write_text('{"blank": 512, "durations": [0, 1, 2]}')
+        assert resolve(str(folder), "onnx") == Model("mine", "onnx", folder, 512, (0, 1, 2))
+        (folder / name).unlink()
     for text in ("[]", "{", '{"blank": "x"}', '{"durations": 4}'):
         (folder / MARKER).write_text(text)
         with pytest.raises(ModelCorruptError):
