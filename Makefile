@@ -4,7 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 SAMPLE := parakeet_coreml/samples/speech.wav
 
-.PHONY: run test check fix bench ramp clean
+APP_VENV := .venv-app
+APP := dist/parakeet-coreml/parakeet-coreml
+
+.PHONY: run test check fix bench ramp app app-test dist clean
 .DEFAULT_GOAL := run
 
 run: $(VENV)/.run ## transcribe the bundled speech with the built-in model
@@ -29,8 +32,16 @@ bench: $(VENV)/.dev ## print the figures of docs/BENCHMARKS.md for this machine
 ramp: $(VENV)/.dev ## 60 s of counted samples through a busy recorder (part of the tests at 20 s)
 	PARAKEET_RAMP_SECONDS=60 $(BIN)/python -P -m pytest tests/audio -k ramp --timeout 300
 
+app: $(APP_VENV)/.app ## freeze the program into dist/parakeet-coreml, which needs no Python
+	PYTHONHASHSEED=0 $(APP_VENV)/bin/python -P -m PyInstaller --noconfirm --log-level WARN \
+	  --distpath dist --workpath dist/.work build/parakeet-coreml.spec
+	$(APP_VENV)/bin/python -P build/check_bundle.py dist/parakeet-coreml
+
+app-test: $(VENV)/.dev ## run the tests of the contract and of the folder on what `make app` made
+	PARAKEET_BIN=$(CURDIR)/$(APP) $(BIN)/python -P -m pytest tests/build tests/host
+
 clean:
-	rm -rf $(VENV) dist .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf $(VENV) $(APP_VENV) dist .pytest_cache .ruff_cache .mypy_cache .hypothesis
 
 $(VENV)/.run: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -40,4 +51,10 @@ $(VENV)/.run: pyproject.toml
 $(VENV)/.dev: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+# Of its own: PyInstaller takes whatever it finds, and the tests bring much that must not get in.
+$(APP_VENV)/.app: pyproject.toml
+	$(PYTHON) -m venv --clear $(APP_VENV)
+	$(APP_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[app]'
 	@touch $@
