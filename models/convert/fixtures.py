@@ -16,13 +16,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from transformers import ParakeetFeatureExtractor, ParakeetForTDT, ParakeetTDTConfig
+from transformers import ParakeetForTDT, ParakeetTDTConfig
 
-from models.convert import coreml, mlx, networks
+from models.convert import coreml, mlx
 from models.convert.checkpoint import Checkpoint
+from models.convert.reference import TorchNetworks, encoded
 from parakeet_coreml.audio import HOP, MODEL_WINDOW, SAMPLE_RATE
 from parakeet_coreml.mel import BINS
-from parakeet_coreml.tdt import Decision, greedy
+from parakeet_coreml.tdt import greedy
 
 FIXTURES = Path(__file__).parents[2] / "tests" / "backends" / "fixtures"
 PIECES = ("<unk>", *(f"▁{letter}" for letter in "abcdefgh"), *"ijklmnop")
@@ -132,8 +133,7 @@ def stages(model: Any) -> dict[str, Any]:  # noqa: ANN401  transformers' own
     mel, mel_length = ToyPreprocessor()(window, torch.tensor([VALID], dtype=torch.int32))
     mask = torch.arange(mel.shape[2])[None] < mel_length[:, None]
     noise = np.random.default_rng(0).standard_normal(VALID, np.float32) * np.float32(0.01)
-    extract = ParakeetFeatureExtractor(feature_size=BINS)
-    features = extract([sound() + noise], sampling_rate=SAMPLE_RATE, return_tensors="pt")
+    features = TorchNetworks(model).features(sound() + noise)
     return {
         "mel": mel[0, :, ::50].numpy(),
         **answers(model, mel.transpose(1, 2), mask),
@@ -150,57 +150,19 @@ def stages(model: Any) -> dict[str, Any]:  # noqa: ANN401  transformers' own
 def answers(model: Any, features: Tensor, mask: Tensor) -> dict[str, Any]:  # noqa: ANN401  transformers' own
     """Return what the networks of PyTorch make of features."""
     # The judge is transformers' own encoder, not the module that was converted.
-    encoded = model.encoder(input_features=features, attention_mask=mask)
-    frames = encoded.last_hidden_state[0, : int(encoded.attention_mask.sum())].numpy()
-    networks_ = TorchNetworks(model, frames)
-    emissions = greedy(networks_, frames)
-    prediction, (h, c) = networks_.predict(model.config.blank_token_id, None)
+    frames = encoded(model, features, mask)
+    networks = TorchNetworks(model)
+    emissions = greedy(networks, frames)
+    prediction, (h, c) = networks.predict(networks.blank, None)
     return {
         "frames": frames,
         "prediction": prediction,
         "h": h.numpy(),
         "c": c.numpy(),
-        "logits": networks_.logits(frames[0], prediction),
+        "logits": networks.logits(frames[0], prediction),
         "emissions": np.array([(e.token, e.frame, e.duration) for e in emissions], np.int32),
         "probabilities": np.array([e.probability for e in emissions], np.float32),
     }
-
-
-class TorchNetworks:
-    """The `Networks` of `tdt` over a PyTorch model."""
-
-    def __init__(self, model: Any, frames: Any) -> None:  # noqa: ANN401  transformers' own
-        """Hold the model and what its encoder gave."""
-        self.model, self.frames = model, frames
-        self.blank = int(model.config.blank_token_id)
-        self.durations = tuple(model.config.durations)
-        self.joint_network = networks.Joint(model)
-
-    def encode(self, _window: Any) -> Any:  # noqa: ANN401  recorded before
-        """Return the frames given."""
-        return self.frames
-
-    def predict(self, token: int, previous: Any) -> Any:  # noqa: ANN401  tensors
-        """Step the predictor; a prediction is the output and the state."""
-        decoder = self.model.decoder
-        output, state = decoder.lstm(
-            decoder.embedding(torch.tensor([[token]])), None if previous is None else previous[1]
-        )
-        return output[0, 0].numpy(), state
-
-    def logits(self, frame: Any, prediction: Any) -> Any:  # noqa: ANN401  arrays
-        """Return the joint's logits for one frame and one prediction."""
-        joined = self.joint_network(
-            torch.from_numpy(frame)[None, :, None], torch.from_numpy(prediction)[None, :, None]
-        )
-        return joined[0, 0, 0].numpy()
-
-    def joint(self, frame: Any, prediction: Any) -> Decision:  # noqa: ANN401  arrays
-        """Decide as greedy decoding does."""
-        logits = torch.from_numpy(self.logits(frame, prediction[0]))
-        tokens, durations = logits[: self.blank + 1], logits[self.blank + 1 :]
-        token = int(tokens.argmax())
-        return Decision(token, float(tokens.softmax(-1)[token]), int(durations.argmax()))
 
 
 def operations() -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Convert a checkpoint to ONNX with istupakov's names, shapes and types.
 
 `--int8` quantises both graphs after that, by onnxruntime's dynamic quantisation. Takes about 16
-bytes a parameter of memory; past 2 GB the weights go to a file beside the graph, as ONNX requires.
+bytes a parameter of memory; past 2 GB weights go to a file beside the graph, as ONNX requires.
 """
 
 import argparse
