@@ -48,8 +48,8 @@ def told(function: Callable[_P, _R]) -> Callable[_P, _R]:
         except ParakeetError as error:
             click.echo(f"Error: {error.message}", err=True)
             if error.hint:
-                click.echo(f"Hint: {error.hint}", err=True)
-            raise SystemExit(error.exit_code) from error
+                click.echo(error.hint, err=True)
+            raise click.exceptions.Exit(error.exit_code) from error
 
     return wrapper
 
@@ -236,11 +236,19 @@ def remove_(*, name: str, backend: str, models_dir: Path | None, yes: bool) -> N
         raise UsageError(f"{name} is built in and cannot be removed")
     wanted = shipped(name, _chosen(backend))
     folder = absolute(models_dir or default_models_dir()) / wanted.folder
-    if not yes:
-        click.confirm(f"Remove {folder}?", abort=True, err=True)
+    if not (yes or _agreed(f"Remove {folder}?")):
+        _say("Nothing is removed")
+        return
     if not remove(wanted, models_dir):
         raise ModelMissingError(f"model '{name}' is not installed for backend '{wanted.backend}'")
     _say(f"{name} for {wanted.backend} is removed")
+
+
+def _agreed(question: str) -> bool:
+    try:
+        return click.confirm(question, err=True)
+    except click.Abort as error:
+        raise UsageError("nobody answered", "use --yes to remove without being asked") from error
 
 
 def _say(text: str) -> None:
@@ -252,12 +260,12 @@ def _stoppable() -> Iterator[None]:
     """End at once on SIGINT and SIGTERM, even where a shell made the child ignore them."""
 
     def stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001  the handler's form
-        raise SystemExit(128 + number)
+        raise click.exceptions.Exit(128 + number)
 
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
-    except SystemExit:
+    except click.exceptions.Exit:
         _say("Stopped. What has arrived is kept: run the same command again to go on")
         raise
     finally:

@@ -263,6 +263,12 @@ class Handler(BaseHTTPRequestHandler):
         self._head(200, len(body))
         self._send(body)
 
+    def mode_cut_anew(self, body: bytes, argument: str) -> None:
+        """Start over whatever was asked for, send `argument` bytes, hang up."""
+        self._head(200, len(body))
+        self._send(body[: int(argument)])
+        self._hang_up()
+
     def mode_wrong_range(self, body: bytes, argument: str) -> None:
         """Answer 206 with another part than asked for; `none` without Content-Range."""
         start = self._start(body) - 100

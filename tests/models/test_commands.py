@@ -28,8 +28,8 @@ import sys
 from pathlib import Path
 from parakeet_coreml import manifest
 manifest.MANIFESTS = Path(sys.argv.pop(1))
-from parakeet_coreml.models_cli import models
-models()
+from parakeet_coreml.__main__ import main
+main()
 """
 
 
@@ -139,9 +139,7 @@ def test_d04_verify_exits_21_and_names_the_file_and_the_cure(
     assert result.exit_code == 21
     error, hint = result.stderr.splitlines()
     assert str(path) in error
-    assert hint == (
-        f"Hint: parakeet-coreml models download v3 --backend onnx --models-dir {models_dir}"
-    )
+    assert hint == (f"parakeet-coreml models download v3 --backend onnx --models-dir {models_dir}")
 
 
 @pytest.mark.parametrize(
@@ -184,7 +182,10 @@ def test_an_offline_switch_exits_24(
 
 def test_remove_asks_first(hub: FaultServer, run: Run, models_dir: Path) -> None:
     run("download", "v3")
-    assert run("remove", "v3", text="n\n").exit_code == 1
+    assert run("remove", "v3", text="n\n").exit_code == 0
+    nobody = run("remove", "v3")
+    assert nobody.exit_code == 2
+    assert "--yes" in nobody.stderr
     assert (models_dir / SMALL.folder / MARKER).exists()
     assert run("remove", "v3", text="y\n").exit_code == 0
     assert not (models_dir / SMALL.folder).exists()
@@ -204,8 +205,23 @@ def test_help_says_what_a_command_is_for(run: Run, command: str) -> None:
 def start(
     shipped: Path, *arguments: str, stdout: int = subprocess.PIPE, stderr: int = subprocess.PIPE
 ) -> "subprocess.Popen[bytes]":
-    command = [sys.executable, "-c", PROGRAM, str(shipped), *arguments]
+    command = [sys.executable, "-c", PROGRAM, str(shipped), "models", *arguments]
     return subprocess.Popen(command, stdout=stdout, stderr=stderr)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [("path v3", 20), ("download 110m", 2), ("download v3 --unknown", 2), ("download v3", 24)],
+)
+def test_the_program_leaves_with_the_code_of_the_failure(
+    hub: FaultServer, run: Run, shipped: Path, arguments: str, code: int
+) -> None:
+    hub.plan = ["404"]
+    process = start(shipped, *arguments.split())
+    _, error = process.communicate(timeout=30)
+    assert process.returncode == code
+    assert b"Error: " in error
+    assert b"Traceback" not in error
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

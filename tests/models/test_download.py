@@ -279,6 +279,14 @@ def test_c12_the_whole_file_in_answer_to_a_range_replaces_the_partial(
     assert len(hub.asked()) == 1
 
 
+def test_c12_a_server_that_gets_no_further_than_before_is_given_up(
+    hub: FaultServer, models_dir: Path
+) -> None:
+    hub.plan = ["cut_anew:100000"]
+    fails(models_dir, replace(QUICK, attempts=3))
+    assert len(hub.asked()) == 4, "only the first attempt brought something new"
+
+
 @pytest.mark.parametrize("mode", ["wrong_range", "wrong_range:none"])
 def test_c13_another_part_than_asked_for_is_never_appended(
     hub: FaultServer, models_dir: Path, mode: str
