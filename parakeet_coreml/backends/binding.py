@@ -75,11 +75,6 @@ def runtime() -> str:
     return "coreml" if platform.system() == "Darwin" else "reference"
 
 
-def macos_version() -> int:
-    """Return the major version of macOS, 0 elsewhere."""
-    return int(platform.mac_ver()[0].partition(".")[0] or 0)
-
-
 def load(path: Path, units: str, *, kept: Path) -> Program:
     """Load an `.mlmodelc` or `.mlpackage` for a choice of `UNITS`.
 

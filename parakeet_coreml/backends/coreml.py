@@ -41,12 +41,6 @@ JOINTS = ("JointDecisionv3", "JointDecision")
 VOCABULARIES = ("parakeet_vocab.json", "vocab.json")
 MANIFESTS = ("MANIFEST.json", "manifest.json")
 
-AUTO = "auto"
-"""Compute units chosen here: the Neural Engine, but the GPU on macOS 14."""
-
-CRASHING_MACOS = 14
-"""Its Neural Engine path crashes with these encoders (FluidAudio issues 661 and 878)."""
-
 _HINT = "check its files with: parakeet-coreml models verify"
 
 Step = NDArray[np.float32]
@@ -187,8 +181,7 @@ def units_to_try(asked: str, attempt: int) -> tuple[str, ...]:
     """
     if binding.runtime() != "coreml":
         return ("cpu_only",)
-    best = "cpu_and_gpu" if binding.macos_version() == CRASHING_MACOS else "cpu_and_ne"
-    order = dict.fromkeys((best if asked == AUTO else asked, "cpu_and_gpu", "cpu_only"))
+    order = dict.fromkeys((asked, "cpu_and_gpu", "cpu_only"))
     return tuple(order)[min(attempt, len(order) - 1) :]
 
 

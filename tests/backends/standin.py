@@ -48,10 +48,9 @@ def installed(monkeypatch: pytest.MonkeyPatch, site: Path, version: str = "9.0")
     MLModelProxy.reset()
 
 
-def a_mac(monkeypatch: pytest.MonkeyPatch, version: str = "15.6") -> None:
+def a_mac(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make the machine look like a Mac."""
     monkeypatch.setattr(platform, "system", lambda: "Darwin")
-    monkeypatch.setattr(platform, "mac_ver", lambda: (version, ("", "", ""), "arm64"))
 
 
 def compile_package(package: Path, folder: Path, *, described: bool = True) -> Path:
