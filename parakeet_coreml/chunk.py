@@ -142,7 +142,8 @@ def _last(tape: Tape, last_stop: int, geometry: Geometry) -> Window | None:
     total = tape.stop
     # Begin before the new audio: a word that reaches into it is speech from its own start.
     base = max(tape.start, last_stop - CONTEXT) // speech.TICK * speech.TICK
-    levels, floor = speech.levels_of(tape.read(base, total)), _floor(tape, total)
+    # In doubt it is speech: 3 dB less than elsewhere, or noise would swallow the last words.
+    levels, floor = speech.levels_of(tape.read(base, total)), _floor(tape, total) / speech.END
     fresh = speech.voiced(levels, floor)[-(-(last_stop - base) // speech.TICK) :]
     ended = speech.speech_end(levels, floor) if fresh.any() else None
     if ended is None and last_stop:

@@ -336,6 +336,16 @@ def test_e18_a_whispered_rest_is_heard() -> None:
     assert last.stop >= 20 * SAMPLE_RATE
 
 
+def test_last_words_only_just_above_the_noise_are_heard() -> None:
+    audio = noise(22, 0.003)
+    for text, start, stop in dictation(20):
+        first, last = to_samples(start), to_samples(stop)
+        audio[first:last] += tone(text, last - first, 0.0085)
+    *_, last_window = windows_of(audio)
+    assert last_window.final
+    assert to_samples(19.5) <= last_window.stop <= to_samples(20.5)
+
+
 def test_c17_a_line_of_60_s_is_closed_by_its_fifth_window_and_by_the_last() -> None:
     windows = windows_of(talk(100), Geometry.of(60, 2))
     assert [w.closes_line for w in windows] == [
