@@ -55,7 +55,7 @@ def voiced(levels: Levels, floor: float) -> NDArray[np.bool_]:
     flags = np.zeros(len(levels), dtype=np.bool_)
     for first, last in _runs(above, END_TICKS):
         begin = np.searchsorted(loud, first)
-        if begin < len(loud) and loud[begin] <= last:
+        if begin < len(loud):
             flags[loud[begin] : last + 1] = True
     return flags
 

@@ -93,6 +93,7 @@ def test_one_look_is_enough_where_hardly_anything_was_said(voiced: int) -> None:
 
 
 def test_0_4_s_of_speech_must_not_decode_to_nothing() -> None:
+    assert to_samples(0.4) == SPOKEN
     backend = Script()
     results([window_of(PAUSED, voiced=SPOKEN)], backend)
     assert len(backend.asked) > 1
@@ -172,9 +173,11 @@ def test_earlier_audio_must_reach_up_to_the_window(before: Window) -> None:
     ]
 
 
-def test_a_window_that_begins_with_speech_has_no_later_onset() -> None:
-    window = window_of(np.concatenate((tone("alfa", 48_000), noise(2))))
-    assert [len(a) for a in looks(window)] == [80_000, MODEL_WINDOW, 96_000]
+@pytest.mark.parametrize("before", [0.0, LEAD / SAMPLE_RATE])
+def test_a_window_that_begins_with_speech_has_no_later_onset(before: float) -> None:
+    audio = np.concatenate((noise(before), tone("alfa", 48_000), noise(2)))
+    lengths = [len(audio), MODEL_WINDOW, len(audio) + SAMPLE_RATE]
+    assert [len(a) for a in looks(window_of(audio))] == lengths
 
 
 def test_a_short_window_has_noise_on_both_sides() -> None:

@@ -132,6 +132,13 @@ def test_held_words_wait_for_the_next_window() -> None:
     assert (text_of(first), text_of(seam.held)) == ("a", "b")
 
 
+def test_a_word_centred_on_the_cut_is_the_later_window_s() -> None:
+    centred = word("b", 174)
+    assert centred.centre == 175 * FRAME
+    first, seam = Seam().join([word("a", 10), centred], cut=175 * FRAME, stop=187 * FRAME)
+    assert (text_of(first), text_of(seam.held)) == ("a", "b")
+
+
 def test_the_last_window_holds_nothing_back() -> None:
     # Its last token may last longer than the window does: a frame at least.
     fresh, seam = Seam().join(words_of(parsed("▁a@10 ▁b@186:4")), cut=187 * FRAME, stop=187 * FRAME)
@@ -175,7 +182,7 @@ def test_an_invented_word_on_the_last_frames_needs_a_long_silence_after_it() -> 
     assert text_of(merged(Views(earlier, later, 175, 187))) == "so yeah next"
 
 
-@pytest.mark.parametrize(("gap", "printed"), [(8, "so um next"), (4, "so next")])
+@pytest.mark.parametrize(("gap", "printed"), [(8, "so um next"), (6, "so um next"), (5, "so next")])
 def test_a_held_word_needs_room_in_the_later_window(gap: int, printed: str) -> None:
     earlier = [word("so", 170, 4), word("um", 177, 3)]
     later = [word("so", 170, 4), word("next", 174 + gap, 4)]
