@@ -1,6 +1,6 @@
 """Make the recorded references of `tests/backends/fixtures`: PyTorch's answers, without PyTorch.
 
-    python -m models.convert.fixtures [FOLDER]
+    python -m models.convert.fixtures [--check] [FOLDER]
 
 A toy transducer with random weights and every part of the real ones is converted by the very code
 that converts real checkpoints; what PyTorch computes at each stage is noted beside it. Its
@@ -9,6 +9,9 @@ preprocessor is a toy too, a single convolution: a Fourier transform weighs a me
 
 import argparse
 import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +25,8 @@ from models.convert import coreml, mlx
 from models.convert.checkpoint import Checkpoint
 from models.convert.reference import TorchNetworks, encoded
 from parakeet_coreml.audio import HOP, MODEL_WINDOW, SAMPLE_RATE
+from parakeet_coreml.backends.mil import Evaluator
+from parakeet_coreml.backends.mlpackage import Feature
 from parakeet_coreml.mel import BINS
 from parakeet_coreml.tdt import greedy
 
@@ -38,12 +43,25 @@ VALID = 100_000
 
 
 def main() -> None:
-    """Make everything again."""
+    """Make everything again, or compare what is there with what is made now."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path, nargs="?", default=FIXTURES)
-    folder = parser.parse_args().folder
-    shutil.rmtree(folder, ignore_errors=True)
+    parser.add_argument("--check", action="store_true", help="write nothing, exit 1 if it differs")
+    options = parser.parse_args()
     torch.set_grad_enabled(False)
+    if not options.check:
+        shutil.rmtree(options.folder, ignore_errors=True)
+        make(options.folder)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        make(Path(folder))
+        differences = list(compared(options.folder, Path(folder)))
+    print("\n".join(differences) or "the recorded references are what PyTorch says today")
+    sys.exit(bool(differences))
+
+
+def make(folder: Path) -> None:
+    """Write everything into `folder`."""
     checkpoint = toy()
     coreml.convert(checkpoint, folder / "toy", preprocessor=ToyPreprocessor)
     fused = coreml.components(checkpoint, ToyPreprocessor, fused=True)[0]
@@ -54,6 +72,38 @@ def main() -> None:
     mlx.convert(checkpoint, folder / "mlx")
     np.savez_compressed(folder / "stages.npz", **stages(checkpoint.model))
     np.savez_compressed(folder / "operations.npz", **operations())
+
+
+def compared(recorded: Path, made: Path) -> Iterator[str]:
+    """Give what differs between two folders by more than rounding."""
+    for path in sorted(made.rglob("*.npz")):
+        old, new = np.load(recorded / path.name), np.load(path)
+        for name in sorted(old.keys() | new.keys()):
+            if name not in old or name not in new or not close(old[name], new[name]):
+                yield f"{path.name}: {name}"
+    for path in sorted(made.rglob("*.mlpackage")):
+        name = path.relative_to(made)
+        (old, new) = (Evaluator(folder / name) for folder in (recorded, made))
+        inputs = {key: example(feature) for key, feature in new.description.inputs.items()}
+        if old.description != new.description:
+            yield f"{name}: another description"
+            continue
+        outputs = new.predict(inputs)
+        for key, array in old.predict(inputs).items():
+            if not close(array, outputs[key]):
+                yield f"{name}: {key}"
+
+
+def close(one: Any, other: Any) -> bool:  # noqa: ANN401  arrays
+    """Return whether two arrays are the same but for rounding."""
+    return one.shape == other.shape and bool(np.allclose(one, other, rtol=1e-4, atol=1e-4))
+
+
+def example(feature: Feature) -> Any:  # noqa: ANN401  an array
+    """Return an input of small numbers that a feature allows."""
+    if feature.dtype == "int32":
+        return np.ones(feature.shape, np.int32)
+    return np.random.default_rng(0).standard_normal(feature.shape, np.float32)
 
 
 class ToyPreprocessor(nn.Module):
