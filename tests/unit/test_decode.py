@@ -262,6 +262,8 @@ def test_c25_an_empty_window_is_looked_at_again_together_with_the_next() -> None
     assert not empty.hypothesis
     assert both.window.start == 13 * SAMPLE_RATE + to_samples(6.5)
     assert both.window.stop == both.window.start + MODEL_WINDOW
+    # The middle of what it shares with the next one.
+    assert both.window.cut == to_samples((26 + 34.5) / 2)
     assert both.hypothesis
     assert not both.window.closes_line
     audio = np.concatenate((windows[1].audio, windows[2].audio[2 * SAMPLE_RATE :]))
