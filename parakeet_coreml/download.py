@@ -124,9 +124,7 @@ def _starts_anew(head: Head, partial: Partial, limits: Limits) -> bool:
         return True
     stated = head.headers.get("content-range", "")
     last = partial.file.size - 1
-    if not partial.size or not re.fullmatch(
-        rf"bytes {partial.size}-{last}/(?:{last + 1}|\*)", stated
-    ):
+    if not re.fullmatch(rf"bytes {partial.size}-{last}/(?:{last + 1}|\*)", stated):
         partial.restart()
         raise AttemptError(f"{head.host} sent another part than asked for")
     _check_length(head, partial.file.size - partial.size, partial.file)

@@ -97,9 +97,11 @@ def _lock(lock: int, patience: float, progress: Callable[[], int]) -> bool:
             seen, since = now, time.monotonic()
         if time.monotonic() - since > patience:
             holder = os.pread(lock, 20, 0).decode("ascii", "replace").strip()
+            known = holder.isdigit()  # else it has only just begun
             raise DownloadFailedError(
-                f"process {holder} is downloading this model, but nothing arrives",
-                f"wait for it, or end it: kill {holder}; what has arrived is kept",
+                f"{f'process {holder}' if known else 'another process'} is downloading this model, "
+                "but nothing arrives",
+                f"wait for it, or end it{f': kill {holder}' if known else ''}; nothing is lost",
             )
         time.sleep(_POLL)
     return held is True

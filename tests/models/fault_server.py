@@ -257,6 +257,11 @@ class Handler(BaseHTTPRequestHandler):
         self._head(200, len(page), extra={"Content-Type": "text/html; charset=utf-8"})
         self._send(page)
 
+    def mode_other(self, body: bytes, argument: str) -> None:
+        """Serve another file, of `argument` bytes."""
+        self._head(200, int(argument))
+        self._send(bytes(int(argument)))
+
     # What goes wrong with ranges
 
     def mode_ignore_range(self, body: bytes, _: str) -> None:
@@ -270,8 +275,16 @@ class Handler(BaseHTTPRequestHandler):
         self._hang_up()
 
     def mode_wrong_range(self, body: bytes, argument: str) -> None:
-        """Answer 206 with another part than asked for; `none` without Content-Range."""
+        """Answer 206 with another part than asked for; `none` without Content-Range.
+
+        With `shorter`, the part is stated rightly and cut short.
+        """
         start = self._start(body) - 100
+        if argument == "shorter":
+            start += 100
+            self._head(206, 10, f"bytes {start}-{len(body) - 1}/{len(body)}")
+            self._send(body[start : start + 10])
+            return
         stated = None if argument == "none" else f"bytes {start}-{len(body) - 1}/{len(body)}"
         self._head(206, len(body) - start, stated)
         self._send(body[start:])

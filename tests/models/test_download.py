@@ -207,6 +207,17 @@ def test_c06_a_log_in_page_is_not_a_model(hub: FaultServer, models_dir: Path, mo
     assert partial(models_dir).stat().st_size == 100_000, "what had arrived is kept"
 
 
+@pytest.mark.parametrize("mode", ["other:10", f"other:{SIZE * 2}", "wrong_range:shorter"])
+def test_c06_a_body_of_another_length_is_refused_before_what_arrived_is_given_up(
+    hub: FaultServer, models_dir: Path, mode: str
+) -> None:
+    begin(hub, models_dir, 100_000)
+    hub.plan = [mode]
+    assert "announces" in fails(models_dir).message
+    assert partial(models_dir).stat().st_size == 100_000
+    assert len(hub.asked()) == 1
+
+
 @pytest.mark.parametrize("status", [401, 403, 404, 410, 451])
 def test_c07_a_refusal_is_told_and_not_asked_for_again(
     hub: FaultServer, models_dir: Path, status: int
