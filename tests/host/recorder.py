@@ -284,7 +284,7 @@ class Recorder:
             assert self.raw == b"", self.story()
             assert self.stderr.strip(), "a refusal says why"
         elif self.process.stdout is not None and not self._text:
-            self._check_lines(whole=code != 30)
+            self._check_lines(whole=code != 30 and code >= 0)
         return self
 
     def _check_lines(self, *, whole: bool) -> None:

@@ -71,6 +71,17 @@ def test_a_microphone_that_goes_away_keeps_what_was_said(start: Start) -> None:
     assert recorder.done["stop_reason"] == "device_lost"
 
 
+def test_a_sound_server_that_hangs_is_left_behind(start: Start) -> None:
+    with PulseServer() as server:
+        recorder = start("--events", "ready,speech", env=server.env)
+        recorder.until("ready", what="capture")
+        server.mic.play(spoken(*WORDS[:2]))
+        recorder.until("speech", state="end", count=2)
+        server.signal(signal.SIGSTOP)
+        assert_failed(recorder, 12, "device_lost")
+    assert recorder.heard == list(WORDS[:2])
+
+
 def test_a_muted_microphone_is_told_from_a_quiet_one(start: Start, room: PulseServer) -> None:
     room.mic.idle = "zeros"
     try:
@@ -219,7 +230,7 @@ def test_a_backend_that_cannot_keep_up_ends_the_recording_but_loses_nothing(
     skip = 'while [ "$1" != progressive-record ]; do shift; done'
     wrap = f'{skip}; exec "{sys.executable}" "{program}" "$@"'
     recorder = start(
-        "--input", wav, "--realtime", *SHORT, "--meta", script={"delay_s": 4.0}, wrap=wrap
+        "--input", wav, "--realtime", *SHORT, "--meta", script={"delay_s": 1.0}, wrap=wrap
     )
     assert_failed(recorder, 13, "overload")
     assert recorder.heard == list(WORDS[: len(recorder.heard)])

@@ -11,6 +11,8 @@ from recorder import WORDS, Audio, Fields, Recorder, Start, s16, sound, spoken, 
 
 pytest_plugins = ("host_fixtures",)
 
+SAID = WORDS[:10]
+
 SHORT = ("--chunk-seconds", "5", "--overlap-seconds", "2", "--meta", "--words")
 
 
@@ -30,10 +32,10 @@ def lines_of(recorder: Recorder) -> tuple[list[Fields], str]:
 
 @pytest.fixture
 def expected(start: Start, tmp_path: Path) -> tuple[list[Fields], str]:
-    """What the file of all words gives."""
-    wav = write_wav(tmp_path / "expected.wav", sound(*WORDS))
+    """What the file gives."""
+    wav = write_wav(tmp_path / "expected.wav", sound(*SAID))
     recorder = start("--input", wav, *SHORT).finish(0)
-    assert recorder.heard == list(WORDS)
+    assert recorder.heard == list(SAID)
     return lines_of(recorder)
 
 
@@ -49,7 +51,7 @@ def feed(recorder: Recorder, data: bytes, *, step: int, pause: float = 0.0) -> R
 def test_raw_pcm_gives_the_lines_of_the_file(
     start: Start, expected: tuple[list[Fields], str]
 ) -> None:
-    audio = sound(*WORDS)
+    audio = sound(*SAID)
     at_once = start("--input", "-", *SHORT)
     floats = start("--input", "-", "--input-encoding", "f32le", *SHORT)
     slowly = start("--input", "-", *SHORT)
@@ -61,7 +63,7 @@ def test_raw_pcm_gives_the_lines_of_the_file(
 def test_a_redirected_file_is_raw_pcm_too(
     start: Start, expected: tuple[list[Fields], str], tmp_path: Path
 ) -> None:
-    (tmp_path / "raw").write_bytes(raw(sound(*WORDS)))
+    (tmp_path / "raw").write_bytes(raw(sound(*SAID)))
     with (tmp_path / "raw").open("rb") as file:
         assert lines_of(start("--input", "-", *SHORT, stdin=file).finish(0)) == expected
 
@@ -71,8 +73,8 @@ def test_real_time_gives_the_lines_of_the_file(
 ) -> None:
     recorder = start("--input", tmp_path / "expected.wav", "--realtime", *SHORT).finish(0)
     assert lines_of(recorder) == expected
-    assert recorder.ended - recorder.began > len(sound(*WORDS)) / 16_000
-    assert recorder.lines[0].at < recorder.ended - 3
+    assert recorder.ended - recorder.began > len(sound(*SAID)) / 16_000
+    assert recorder.lines[0].at < recorder.ended - 1
 
 
 def test_one_process_gives_the_lines_of_two(
@@ -97,11 +99,11 @@ def test_other_rates_and_channels_give_the_same_words(
 def test_the_microphone_gives_the_words_of_the_file(start: Start, room: PulseServer) -> None:
     recorder = start("--events", "ready,speech", *SHORT, env=room.env)
     recorder.until("ready", what="capture")
-    room.mic.play(spoken(*WORDS[:12], rest=1.0)).wait()
-    recorder.until("speech", state="end", count=12)
+    room.mic.play(spoken(*SAID, rest=1.0)).wait()
+    recorder.until("speech", state="end", count=10)
     recorder.say("stop")
     recorder.finish(0)
-    assert recorder.heard == list(WORDS[:12])
+    assert recorder.heard == list(SAID)
     assert len(recorder.of("chunk")) >= 2
     timed = [word for chunk in recorder.of("chunk") for word in chunk["words"]]
     steps = np.diff([word["start_ms"] for word in timed])

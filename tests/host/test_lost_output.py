@@ -112,15 +112,15 @@ def test_a_reader_that_goes_away_ends_the_recording(start: Start, room: PulseSer
     assert time.monotonic() - went < 9
 
 
-def test_head_takes_one_line_and_the_recorder_goes_too(start: Start, tmp_path: Path) -> None:
-    wav = write_wav(tmp_path / "long.wav", sound(*WORDS, rest=60))
+def test_head_takes_one_line_and_the_recorder_goes_too(
+    start: Start, room: PulseServer, tmp_path: Path
+) -> None:
     code = tmp_path / "code"
     wrap = f'{{ "$@"; echo $? >"{code}"; }} | head -1'
-    recorder = start("--input", wav, "--realtime", *SHORT, wrap=wrap, text=True)
-    recorder.finish(0)
-    assert len(recorder.lines) == 1
-    assert recorder.lines[0].fields["type"] == "chunk"
+    recorder = start("--events", "hello,level", env=room.env, wrap=wrap, text=True).finish(0)
+    assert [line.fields["type"] for line in recorder.lines] == ["hello"]
     assert code.read_text() == "30\n"
+    assert microphones_in_use(room) == 0
 
 
 def test_a_reader_that_never_reads_costs_five_seconds_at_the_end(

@@ -4,6 +4,7 @@ import os
 import pty
 import signal
 import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -46,23 +47,27 @@ def assert_two_words(recorder: Recorder, reason: str) -> None:
     assert account["captured"] == account["transcribed"] + account["silent"] + account["lost"]
 
 
-@pytest.mark.parametrize("way", TOLD)
-def test_a_file_played_in_real_time_stops(way: str, start: Start, two_words: Path) -> None:
-    tell, reason = TOLD[way]
-    recorder = start("--input", two_words, "--realtime", *WATCHED)
-    stop_after_two_words(recorder, tell)
-    assert_two_words(recorder, reason)
-    assert recorder.done["audio_ms"] < 30_000
+def assert_all_ways_end_it(recorders: dict[str, Recorder]) -> None:
+    """Tell all at once, each its own way: most of the time goes by in real time."""
+    for way, recorder in recorders.items():
+        stop_after_two_words(recorder, TOLD[way][0])
+    for way, recorder in recorders.items():
+        assert_two_words(recorder, TOLD[way][1])
 
 
-@pytest.mark.parametrize("way", TOLD)
-def test_the_microphone_stops(way: str, start: Start, room: PulseServer) -> None:
-    tell, reason = TOLD[way]
-    recorder = start(*WATCHED, env=room.env)
-    recorder.until("ready", what="capture")
+def test_a_file_played_in_real_time_stops_in_every_way(start: Start, two_words: Path) -> None:
+    arguments = ("--input", two_words, "--realtime", *WATCHED)
+    recorders = {way: start(*arguments) for way in TOLD}
+    assert_all_ways_end_it(recorders)
+    assert all(recorder.done["audio_ms"] < 30_000 for recorder in recorders.values())
+
+
+def test_the_microphone_stops_in_every_way(start: Start, room: PulseServer) -> None:
+    recorders = {way: start(*WATCHED, env=room.env) for way in TOLD}
+    for recorder in recorders.values():
+        recorder.until("ready", what="capture")
     room.mic.play(spoken(*WORDS[:2]))
-    stop_after_two_words(recorder, tell)
-    assert_two_words(recorder, reason)
+    assert_all_ways_end_it(recorders)
     assert microphones_in_use(room) == 0
 
 
@@ -153,20 +158,22 @@ def test_a_stop_before_the_first_sample_leaves_no_line_but_done(
 
 
 def test_a_stop_while_the_model_loads_waits_for_it(start: Start, two_words: Path) -> None:
-    recorder = start("--input", two_words, "--realtime", *WATCHED, script={"load_s": 3.0})
+    recorder = start("--input", two_words, "--realtime", *WATCHED, script={"load_s": 2.5})
     stop_after_two_words(recorder, lambda r: r.say("stop"))
     assert not recorder.of("done")
     assert_two_words(recorder, "stop")
 
 
-def test_a_stop_while_a_window_is_decoded_waits_for_it(start: Start, tmp_path: Path) -> None:
-    wav = write_wav(tmp_path / "a.wav", sound(*WORDS[:12], rest=60.0))
+def test_a_stop_while_a_window_is_decoded_waits_for_it(start: Start) -> None:
+    audio = sound(*WORDS[:10])
     short = ("--chunk-seconds", "5", "--overlap-seconds", "1")
-    recorder = start("--input", wav, "--realtime", *short, *WATCHED, script={"delay_s": 2.0})
-    recorder.until("speech", state="end", count=11)  # past 5 s: the first window is being decoded
-    recorder.say("stop")
+    recorder = start("--input", "-", *short, "--events", "speech", script={"delay_s": 1.0})
+    recorder.write((audio * 32_767).astype("<i2").tobytes())
+    recorder.until("speech", state="end", count=9)  # past 5 s: the first window is being decoded
+    assert not recorder.of("chunk")
+    recorder.send(signal.SIGTERM)
     recorder.finish(0)
-    assert recorder.heard[:11] == list(WORDS[:11])
+    assert recorder.heard == list(WORDS[:10])
 
 
 def test_odd_lines_are_told_and_change_nothing(start: Start, two_words: Path) -> None:
@@ -176,3 +183,25 @@ def test_odd_lines_are_told_and_change_nothing(start: Start, two_words: Path) ->
     stop_after_two_words(recorder, lambda r: r.say("  stop  "))
     assert_two_words(recorder, "stop")
     assert {w["code"] for w in recorder.of("warning")} == {"odd_command"}
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_at_any_moment_of_the_start_is_no_traceback(
+    number: signal.Signals, start: Start, two_words: Path
+) -> None:
+    recorders = [start("--input", two_words, "--realtime") for _ in range(8)]
+    for recorder in recorders:
+        time.sleep(0.04)  # not to wait for anything, but to come at different moments
+        recorder.send(number)
+    for recorder in recorders:
+        code = recorder.wait(10)
+        assert code in (0, -number)
+        assert recorder.finish(code).lines == [] or code == 0
+
+
+def test_ctrl_c_during_a_restart_of_the_worker_is_graceful(start: Start, two_words: Path) -> None:
+    failing = {"failures": {"0": {"how": "abort", "attempts": 2}}}
+    recorder = start("--input", two_words, "--realtime", *WATCHED, script=failing)
+    stop_after_two_words(recorder, lambda r: os.killpg(r.pid, signal.SIGINT))
+    assert_two_words(recorder, "sigint")
+    assert "2 of 2" in recorder.stderr
