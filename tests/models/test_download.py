@@ -1,5 +1,6 @@
 """What the network does wrong (faults.md C01-C19, C32, C33), and what comes of it."""
 
+import base64
 import email.utils
 import hashlib
 import socket
@@ -503,11 +504,37 @@ def test_c19_a_broken_proxy_is_named_without_its_password(
     assert "secret" not in error.message + error.hint
 
 
+def test_c19_a_proxy_is_asked_for_a_tunnel_with_its_password(
+    clean: None, models_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[bytes] = []
+
+    def refuse(listener: socket.socket) -> None:
+        connection, _ = listener.accept()
+        with connection:
+            while not asked or b"\r\n\r\n" not in asked[0]:
+                asked[:] = [b"".join([*asked, connection.recv(4096)])]
+            connection.sendall(b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n")
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=refuse, args=(listener,), daemon=True)
+        thread.start()
+        port = listener.getsockname()[1]
+        monkeypatch.setenv("https_proxy", f"http://me:p%40ss@127.0.0.1:{port}")
+        error = fails(models_dir, replace(QUICK, attempts=1))
+        thread.join()
+    assert f"proxy http://127.0.0.1:{port}" in error.message
+    head = asked[0].decode().lower()
+    assert head.startswith("connect huggingface.co:443 ")
+    credentials = base64.b64encode(b"me:p@ss").decode()
+    assert f"proxy-authorization: basic {credentials}".lower() in head
+
+
 def test_c19_a_kind_of_proxy_we_cannot_use_is_named(
     clean: None, models_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("https_proxy", "socks5://127.0.0.1:9")
-    assert "socks5://127.0.0.1:9" in fails(models_dir).message
+    monkeypatch.setenv("https_proxy", "socks5://me:secret@127.0.0.1:9")
+    assert "proxy socks5://127.0.0.1:9" in fails(models_dir).message
 
 
 def test_c19_a_mirror_on_this_machine_needs_no_proxy(
