@@ -35,7 +35,8 @@ ramp: $(VENV)/.dev ## 60 s of counted samples through a busy recorder (part of t
 app: $(APP_VENV)/.app ## freeze the program into dist/parakeet-coreml, which needs no Python
 	PYTHONHASHSEED=0 $(APP_VENV)/bin/python -P -m PyInstaller --noconfirm --log-level WARN \
 	  --distpath dist --workpath dist/.work build/parakeet-coreml.spec
-	$(APP_VENV)/bin/python -P build/check_bundle.py dist/parakeet-coreml
+	$(APP_VENV)/bin/python -P build/check_bundle.py dist/parakeet-coreml \
+	  --report dist/.work/parakeet-coreml/warn-parakeet-coreml.txt
 
 app-test: $(VENV)/.dev ## run the tests of the contract and of the folder on what `make app` made
 	PARAKEET_BIN=$(CURDIR)/$(APP) $(BIN)/python -P -m pytest tests/build tests/host

@@ -1,10 +1,12 @@
 """Check that a frozen folder holds what it should and nothing else; print what each part weighs.
 
-    python build/check_bundle.py dist/parakeet-coreml [--variant coreml|portable]
+    python build/check_bundle.py dist/parakeet-coreml [--variant coreml|portable] [--report FILE]
 
 Every file, and every Python module inside the executable, must belong to a component of the list
 below, and no component may be missing or heavier than its bound. What came in unasked once (test
 suites, tkinter, pip, a conversion stack) comes in again with the next version of some dependency.
+With PyInstaller's report of missing modules it is also checked that nothing was left out that is
+imported as soon as its importer is.
 """
 
 import argparse
@@ -88,6 +90,9 @@ MODULES = {
 }
 """Top-level modules that are not of the standard library."""
 
+PROVIDED = {"ctypes.util"}
+"""Modules that `bundled_libraries.py` stands in for."""
+
 BANNED = {
     "asyncio",
     "concurrent",
@@ -115,12 +120,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--variant", choices=["coreml", "portable"])
+    parser.add_argument("--report", type=Path, help="PyInstaller's warn-….txt")
     arguments = parser.parse_args()
     files = files_of(arguments.folder)
     variant = arguments.variant or variant_of(files)
     weights, wrong = weigh(files, variant)
     wrong += bad_links(arguments.folder)
     wrong += bad_modules(modules_of(arguments.folder / "parakeet-coreml"), variant)
+    if arguments.report:
+        wrong += bad_exclusions(arguments.report.read_text())
     for name, size in weights.items():
         sys.stdout.write(f"{name:<34}{size / MB:8.1f} MB\n")
     sys.stdout.write(f"{f'{variant}, {len(files)} files':<34}{sum(files.values()) / MB:8.1f} MB\n")
@@ -182,6 +190,22 @@ def bad_modules(modules: Iterable[str], variant: str) -> list[str]:
         standard = name in sys.stdlib_module_names or name.startswith("_sysconfigdata_")
         if name in BANNED or not (standard or name in allowed):
             wrong.append(f"module '{name}' has no business here")
+    return wrong
+
+
+def bad_exclusions(report: str) -> list[str]:
+    """Return a line for each module that was excluded and that its importer cannot do without."""
+    wrong = []
+    for name, importers in re.findall(
+        r"^excluded module named (\S+) - imported by (.*)$", report, re.MULTILINE
+    ):
+        needing = [
+            importer
+            for importer in re.findall(r"([\w.]+) \(top-level\)", importers)
+            if not importer.startswith("encodings.")  # of languages that we never decode
+        ]
+        if needing and name not in PROVIDED:
+            wrong.append(f"excluded module '{name}' is needed by {', '.join(needing)}")
     return wrong
 
 
