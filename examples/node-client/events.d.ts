@@ -1,0 +1,206 @@
+// Written by `parakeet-coreml schema --typescript`.
+
+/** The words that became certain with one window. They never change; silent windows too. */
+export interface ChunkLine {
+  type: "chunk";
+  /** 0 for the first, without a gap. */
+  index: number;
+  /** Words joined by one space; empty for silence. */
+  text: string;
+  /** Mean token probability, 0 without words; uncalibrated. */
+  confidence: number;
+  /** Decoding time behind this line. */
+  elapsed_ms: number;
+  /** With --meta: where its audio starts. */
+  start_ms?: number;
+  /** With --meta: where its audio ends. */
+  end_ms?: number;
+  /** With --words; left out where the line would pass 64 KiB. */
+  words?: TimedWord[];
+}
+
+/** A failure, told at once. Chunks for what was captured before may follow, then `done`. */
+export interface ErrorLine {
+  type: "error";
+  /** Stable; more may be added. */
+  code: "internal"
+    | "usage"
+    | "no_device"
+    | "mic_silent"
+    | "device_lost"
+    | "overload"
+    | "model_missing"
+    | "model_corrupt"
+    | "model_unusable"
+    | "backend_failed"
+    | "download_failed"
+    | "output_lost"
+    | "storage"
+    | "deadline"
+    | (string & {});
+  /** What happened, for people; may be reworded. */
+  message: string;
+  /** What to do next, for people; may be empty. */
+  hint: string;
+}
+
+/** The last line, always. */
+export interface DoneLine {
+  type: "done";
+  /** Number of chunk lines. */
+  totalChunks: number;
+  /** The chunk texts joined by one space, empty ones skipped. */
+  full_text: string;
+  /** With --meta. */
+  backend?: string | null;
+  /** With --meta. */
+  model?: string | null;
+  /** With --meta: what ended the recording, or the code of the error that did. */
+  stop_reason?: "stop"
+    | "stdin_eof"
+    | "sigint"
+    | "sigterm"
+    | "sighup"
+    | "max_seconds"
+    | "end_of_input"
+    | "host_gone"
+    | "cancel"
+    | (string & {});
+  /** With --meta: milliseconds captured. */
+  audio_ms?: number;
+  /** With --meta. */
+  samples?: Account;
+}
+
+/** The first line, with --events hello: who speaks. */
+export interface HelloLine {
+  type: "hello";
+  /** Within it types and keys are only added. */
+  schema: 1;
+  version: string;
+  pid: number;
+  /** Look here instead of comparing versions. */
+  features: string[];
+}
+
+/** With --events ready: sound arrives, so a host can say that it listens. */
+export interface CaptureReadyLine {
+  type: "ready";
+  what: "capture";
+  /** Milliseconds of audio since the first captured sample. */
+  t_ms: number;
+  device: Device;
+}
+
+/** With --events ready: the model is loaded; what was said before is not lost. */
+export interface ModelReadyLine {
+  type: "ready";
+  what: "model";
+  backend: string;
+  model: string;
+  compute_units: string;
+  runtime: string;
+  load_ms: number;
+}
+
+/** With --events level: ten a second, fewer for a slow reader. */
+export interface LevelLine {
+  type: "level";
+  /** Milliseconds of audio since the first captured sample. */
+  t_ms: number;
+  /** dB of full scale; -120 is digital silence. */
+  rms_db: number;
+  peak_db: number;
+  clipping: boolean;
+}
+
+/** With --events speech: where speech starts and ends, by its loudness. */
+export interface SpeechLine {
+  type: "speech";
+  state: "start" | "end";
+  /** Milliseconds of audio since the first captured sample. */
+  t_ms: number;
+}
+
+/** With --events partial: a preview that may still change; replace it, never append it. */
+export interface PartialLine {
+  type: "partial";
+  /** The chunk it will become part of. */
+  index: number;
+  text: string;
+  /** Milliseconds of audio since the first captured sample. */
+  t_ms: number;
+}
+
+/** With --events warning: something to know that ends nothing. */
+export interface WarningLine {
+  type: "warning";
+  /** Stable; more may be added. */
+  code: "capture_stall"
+    | "input_overflow"
+    | "mic_silent"
+    | "model_loading"
+    | "nan_samples"
+    | "odd_bytes"
+    | "odd_command"
+    | "short_file"
+    | "unheard"
+    | "worker_restarted"
+    | (string & {});
+  /** For people; may be reworded. */
+  message: string;
+}
+
+/** With --events timing, just before `done`: when each stage was reached. */
+export interface TimingLine {
+  type: "timing";
+  backend?: string;
+  model?: string;
+  compute_units?: string;
+  runtime?: string;
+  load_ms?: number;
+  /** Milliseconds since the program's first instruction. */
+  stages: Record<string, number>;
+  /** How often the backend's process was started again. */
+  restarts: number;
+}
+
+/** A word of a chunk, with --words. */
+export interface TimedWord {
+  text: string;
+  /** Milliseconds of audio since the first captured sample. */
+  start_ms: number;
+  /** Milliseconds of audio since the first captured sample. */
+  end_ms: number;
+  /** Mean token probability; uncalibrated. */
+  confidence: number;
+}
+
+/** Samples at 16 kHz: captured = transcribed + silent + lost. Empty if nothing was captured. */
+export interface Account {
+  captured?: number;
+  transcribed?: number;
+  silent?: number;
+  lost?: number;
+}
+
+/** The microphone, or the file that stands for it. */
+export interface Device {
+  name: string;
+  /** Hz, as captured. */
+  sample_rate: number;
+}
+
+/** Any line. Ignore types and keys that are not listed: later versions add some. */
+export type DictationEvent =
+  | ChunkLine
+  | ErrorLine
+  | DoneLine
+  | HelloLine
+  | CaptureReadyLine
+  | ModelReadyLine
+  | LevelLine
+  | SpeechLine
+  | PartialLine
+  | WarningLine
+  | TimingLine;

@@ -1,0 +1,84 @@
+import type { DictationEvent, DoneLine, ErrorLine } from "./events.js";
+
+export * from "./events.js";
+
+/** Options of the program, `chunkSeconds` for `--chunk-seconds`, and of the process. */
+export interface DictateOptions {
+  /** The program, with arguments that come first. Default: `parakeet-coreml` from the PATH. */
+  command?: string | string[];
+  cwd?: string;
+  env?: Record<string, string | undefined>;
+  /** Aborting it cancels the recording; the loop and `finished` throw its reason. */
+  signal?: AbortSignal;
+  /** How long sound may take to arrive. Default: 15 000. */
+  startTimeoutMs?: number;
+  /** How long after a stop the program may write nothing. Default: 70 000, above its own limits. */
+  stopTimeoutMs?: number;
+  /** Takes what the program says to people. */
+  onStderr?: (text: string) => void;
+  /** More arguments, as they are. */
+  args?: string[];
+
+  /** `mic`, a file, or `-` for raw PCM that is written to `audio`. */
+  input?: string;
+  realtime?: boolean;
+  inputRate?: number;
+  inputEncoding?: "s16le" | "f32le";
+  device?: string | number;
+  model?: string;
+  modelsDir?: string;
+  backend?: "auto" | "coreml" | "onnx" | "mlx" | "scripted";
+  computeUnits?: "cpu_and_ne" | "all" | "cpu_and_gpu" | "cpu_only";
+  chunkSeconds?: number;
+  overlapSeconds?: number;
+  maxSeconds?: number;
+  /** Besides `hello`, `ready` and `warning`, which the client needs itself. */
+  events?: "all" | ("level" | "speech" | "partial" | "timing" | "hello" | "ready" | "warning")[];
+  meta?: boolean;
+  words?: boolean;
+}
+
+/** Codes of the program, and the client's own. */
+export type DictationErrorCode =
+  | ErrorLine["code"]
+  | "aborted"
+  | "crashed"
+  | "protocol"
+  | "spawn_failed"
+  | "start_timeout"
+  | "stop_timeout";
+
+/** Why a recording did not end well. */
+export class DictationError extends Error {
+  readonly name: "DictationError";
+  readonly code: DictationErrorCode;
+  /** What a person can do, or empty. */
+  readonly hint: string;
+  /** Null where the program could not be started or was killed. */
+  readonly exitCode: number | null;
+  readonly signal: string | null;
+  /** What was recognised all the same. */
+  readonly text: string;
+  /** The end of what it said to people. */
+  readonly stderr: string;
+}
+
+export interface Dictation extends AsyncIterableIterator<DictationEvent> {
+  readonly pid: number | undefined;
+  /** What was recognised so far. */
+  readonly text: string;
+  /** Takes raw PCM with `input: "-"`, else null. */
+  readonly audio: { write(pcm: Uint8Array): boolean; end(): void } | null;
+  /** Resolves to the `done` line, or rejects with a DictationError or the signal's reason. */
+  readonly finished: Promise<DoneLine>;
+  /** Ends the recording: what was said is still recognised. `timeoutMs: 0` is for quitting apps. */
+  stop(options?: { timeoutMs?: number }): Promise<DoneLine>;
+  /** Ends it now. Resolves when the process is gone. */
+  cancel(): Promise<void>;
+}
+
+/** Starts a recording. */
+export function dictate(options?: DictateOptions): Dictation;
+
+/** Milliseconds after a stop at which a program that does not end is told more firmly. */
+export const LADDER: Readonly<{ interrupt: number; terminate: number; kill: number }>;
