@@ -7,6 +7,6 @@ the pieces in `tokenizer.json` or a SentencePiece `*.model`. One command for eac
     python -m models.convert.onnx   CHECKPOINT OUT [--int8]
     python -m models.convert.mlx    CHECKPOINT OUT
 
-Needs `torch`, `transformers` and `coremltools` or `onnx`; `models/README.md` names the versions.
+`requirements.txt` beside this names the versions.
 What is already there is kept, so that a run that was cut short goes on where it stopped.
 """
