@@ -2,6 +2,7 @@
 
 import errno
 import fcntl
+import functools
 import hashlib
 import multiprocessing
 import os
@@ -17,6 +18,7 @@ from contextlib import suppress
 from dataclasses import replace
 from multiprocessing import forkserver
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -33,6 +35,7 @@ from fault_server import (
 )
 from power_loss import Journal
 
+from parakeet_coreml import staging
 from parakeet_coreml.errors import (
     DownloadFailedError,
     ModelCorruptError,
@@ -395,6 +398,30 @@ def test_c26_a_download_that_goes_on_is_waited_for_however_long(
     ended(process)
     assert is_whole(models_dir)
     assert time.monotonic() - began < 30
+
+
+def test_c26_patience_counts_from_the_last_byte_that_arrived(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [0.0]
+
+    def sleep(seconds: float) -> None:
+        clock[0] += seconds
+
+    monkeypatch.setattr(staging, "time", SimpleNamespace(monotonic=lambda: clock[0], sleep=sleep))
+    monkeypatch.setattr(staging, "try_lock", lambda _: clock[0] > 30)
+    folder = os.open(tmp_path, os.O_RDONLY)
+    take = functools.partial(staging.locked, folder, "x.lock", patience=2.0)
+    try:
+        with take(progress=lambda: int(clock[0])) as held:
+            assert held
+        clock[0] = 0.0
+        (tmp_path / "x.lock").write_text("")
+        with pytest.raises(DownloadFailedError, match="another process"), take(progress=int):
+            pass
+        assert clock[0] < 3
+    finally:
+        os.close(folder)
 
 
 @pytest.mark.parametrize("code", [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP])
