@@ -54,5 +54,4 @@ class Geometry:
         """
         if self.line <= self.size:
             return True
-        lines_before = (stop - self.hop) // self.line if stop > self.size else 0
-        return stop // self.line > lines_before
+        return stop // self.line > (stop - self.hop) // self.line
