@@ -122,6 +122,17 @@ def test_a_file_of_zeros_is_only_silent(start: Start, tmp_path: Path) -> None:
 # The backend
 
 
+def test_what_a_worker_prints_reaches_stderr(start: Start, room: PulseServer) -> None:
+    noisy = {"failures": {"0": {"how": "noise"}}}
+    recorder = start("--events", "ready,speech", env=room.env, script=noisy)
+    recorder.until("ready", what="capture")
+    room.mic.play(spoken(*WORDS[:2]))
+    recorder.until("speech", state="end", count=2)
+    recorder.say("stop")
+    assert recorder.finish(0).heard == list(WORDS[:2])
+    assert "noise on file descriptor 1" in recorder.stderr
+
+
 def test_a_model_that_is_missing_is_told_before_the_microphone_opens(
     start: Start, room: PulseServer, tmp_path: Path
 ) -> None:

@@ -99,11 +99,21 @@ def test_a_signal_ends_raw_pcm_with_what_was_written(start: Start) -> None:
     assert_two_words(recorder, "sigterm")
 
 
-def test_sigint_counts_also_where_the_parent_ignored_it(start: Start, two_words: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signals_count_also_where_the_parent_ignored_them(
+    number: signal.Signals, start: Start, two_words: Path
+) -> None:
     ignoring = 'trap "" INT TERM HUP; exec "$@"'
     recorder = start("--input", two_words, "--realtime", *WATCHED, wrap=ignoring)
-    stop_after_two_words(recorder, lambda r: r.send(signal.SIGINT))
-    assert_two_words(recorder, "sigint")
+    stop_after_two_words(recorder, lambda r: r.send(number))
+    assert_two_words(recorder, number.name.lower())
+
+
+def test_a_hangup_is_not_the_first_of_two_ctrl_c(start: Start, two_words: Path) -> None:
+    recorder = start("--input", two_words, "--realtime", *WATCHED, script={"delay_s": 1.0})
+    stop_after_two_words(recorder, lambda r: r.send(signal.SIGHUP))
+    recorder.send(signal.SIGINT)
+    assert_two_words(recorder, "sighup")
 
 
 @pytest.mark.parametrize("way", ["/dev/null", "closed", "a file", "a terminal"])
