@@ -669,6 +669,13 @@ def test_what_was_spoken_and_not_understood_is_counted() -> None:
     assert run.monitor.transcribed == 15 * SAMPLE_RATE
 
 
+def test_a_last_line_is_for_speech_or_words_alone() -> None:
+    nothing = Listener(deaf=frozenset(range(99)))
+    assert transcribed(noise(4, 0.004), backend=nothing).texts == []
+    speech = np.concatenate((noise(1), tone("alfa", 32_000), noise(1)))
+    assert transcribed(speech, backend=nothing).texts == [""]
+
+
 def test_a_second_look_across_two_windows_books_nothing() -> None:
     audio, _ = said(28)
     probe = Listener(deaf=frozenset(range(99)))
