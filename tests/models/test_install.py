@@ -268,6 +268,9 @@ def test_c28_a_failing_fsync_is_an_error_and_nothing_is_committed(
         installed(SMALL, models_dir)
 
 
+FINAL = f"models/{TINY.folder}"
+
+
 @pytest.mark.parametrize("unsynced", ["kept", "lost", "garbled"])
 def test_c29_a_power_cut_at_any_moment_leaves_a_whole_model_or_none(
     hub: FaultServer, tmp_path: Path, unsynced: str
@@ -278,6 +281,8 @@ def test_c29_a_power_cut_at_any_moment_leaves_a_whole_model_or_none(
     with pytest.MonkeyPatch.context() as patch:
         journal.watch(patch)
         get(models_dir, TINY)
+    committed = next(n for n, step in enumerate(journal.steps) if step[2:] == (FINAL,))
+    assert ("fsync", "models") in journal.steps[committed:], "the new name reaches the disk too"
     outcomes = []
     for count in range(len(journal.steps) + 1):
         target = tmp_path / "after" / str(count)
@@ -479,6 +484,21 @@ def test_c30_what_was_given_up_a_month_ago_is_removed_unless_locked(
     finally:
         os.close(lock)
     assert {path.name for path in staging.iterdir() if path.is_dir()} == {held.name, young.name}
+
+
+def test_c30_our_own_partial_is_gone_on_with_however_old(
+    hub: FaultServer, models_dir: Path
+) -> None:
+    hub.plan = ["cut:100000", "404"]
+    with pytest.raises(DownloadFailedError):
+        get(models_dir)
+    for path in (models_dir / STAGING).rglob("*"):
+        os.utime(path, (0, 0))
+    os.utime(models_dir / STAGING / SMALL.folder, (0, 0))
+    hub.plan = ["ok"]
+    hub.requests.clear()
+    get(models_dir)
+    assert [request.range for request in hub.asked()] == ["bytes=100000-"]
 
 
 def test_c31_folders_of_other_tools_and_versions_are_left_alone(
@@ -703,6 +723,21 @@ def test_a_removed_model_leaves_nothing_but_its_lock(hub: FaultServer, models_di
     assert remove(SMALL, models_dir)
     assert [path.name for path in models_dir.rglob("*")] == [STAGING, f"{SMALL.folder}.lock"]
     assert not remove(SMALL, models_dir)
+
+
+def test_a_removal_that_stops_half_way_leaves_no_model(hub: FaultServer, models_dir: Path) -> None:
+    get(models_dir)
+
+    def stop(*_: object, **__: object) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "rename", stop)
+        with pytest.raises(StorageError):
+            remove(SMALL, models_dir)
+    with pytest.raises(ModelMissingError):
+        installed(SMALL, models_dir)
+    assert remove(SMALL, models_dir)
 
 
 def test_removing_takes_what_an_unfinished_download_left(
