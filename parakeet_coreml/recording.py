@@ -110,6 +110,7 @@ def record(options: Options, *, waterfall: Waterfall) -> int:
     Raises `UsageError` for what no recording can be made of; stdout is untouched then.
     """
     host.check_stdout()
+    host.forbid_core_dumps()
     return Recording(options, waterfall).run()
 
 

@@ -29,6 +29,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, NoReturn, TypeVar
 
+from parakeet_coreml.audio import SAMPLE_RATE
 from parakeet_coreml.backends import BackendInfo, BackendSpec, open_backend
 from parakeet_coreml.errors import BackendFailedError, ModelUnusableError, ParakeetError
 from parakeet_coreml.result import Hypothesis, Token
@@ -46,9 +47,8 @@ LENGTH = struct.Struct("<I")
 MAX_ANSWER = 1 << 20
 """Longest answer believed, in bytes; a full window's tokens take some 10 kB."""
 
-MAX_OVERHANG = 16_000
-"""Samples a token may reach past its window: its duration is the model's guess, not checked there.
-One second at 16 kHz; `audio` has the rate but needs NumPy."""
+MAX_OVERHANG = SAMPLE_RATE
+"""Samples a token may reach past its window: its duration is the model's guess, not checked there."""
 
 SHIELDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """Signals that reach the whole process group but are the recorder's to act on."""
