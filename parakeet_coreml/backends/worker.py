@@ -48,7 +48,7 @@ MAX_ANSWER = 1 << 20
 """Longest answer believed, in bytes; a full window's tokens take some 10 kB."""
 
 MAX_OVERHANG = SAMPLE_RATE
-"""Samples a token may reach past its window: its duration is the model's guess, not checked there."""
+"""Samples a token may reach past its window: its duration is the model's unchecked guess."""
 
 SHIELDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """Signals that reach the whole process group but are the recorder's to act on."""
