@@ -127,11 +127,24 @@ class Encoder(nn.Module):
         heard = (scores.softmax(-1) @ value).transpose(1, 2)
         return layer.o_proj(heard.reshape(1, -1, heads * width))
 
-    @staticmethod
-    def _convolved(layer: nn.Module, x: Tensor, keep: Tensor) -> Tensor:
-        x = nn.functional.glu(layer.pointwise_conv1(x.transpose(1, 2)), dim=1) * keep[:, None]
-        x = layer.activation(layer.norm(layer.depthwise_conv(x)))
-        return layer.pointwise_conv2(x).transpose(1, 2)
+    def _convolved(self, layer: nn.Module, x: Tensor, keep: Tensor) -> Tensor:
+        """Convolve between two pointwise convolutions, which are products where sizes are open.
+
+        The Neural Engine prefers convolutions; ONNX Runtime's int8 knows products better.
+        """
+        x = x.transpose(1, 2)
+        if self.positions is None:
+            first, last = product(layer.pointwise_conv1), product(layer.pointwise_conv2)
+        else:
+            first, last = layer.pointwise_conv1, layer.pointwise_conv2
+        x = nn.functional.glu(first(x), dim=1) * keep[:, None]
+        return last(layer.activation(layer.norm(layer.depthwise_conv(x)))).transpose(1, 2)
+
+
+def product(pointwise: nn.Module) -> Callable[[Tensor], Tensor]:
+    """Return a convolution of one tap, over (1, channels, frames), as a product of matrices."""
+    weight, bias = pointwise.weight[:, :, 0], pointwise.bias
+    return lambda x: nn.functional.linear(x.transpose(1, 2), weight, bias).transpose(1, 2)
 
 
 class Fused(nn.Module):

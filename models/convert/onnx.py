@@ -169,7 +169,7 @@ def quantise(source: Path, target: Path) -> None:
     quantize_dynamic(
         prepared,
         target,
-        op_types_to_quantize=["MatMul", "Gemm", "LSTM"],
+        op_types_to_quantize=["MatMul", "Gemm", "LSTM", "Gather"],
         weight_type=QuantType.QInt8,
         per_channel=True,
         use_external_data_format=False,
