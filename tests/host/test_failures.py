@@ -320,3 +320,30 @@ def test_a_storm_of_hangups_is_one_graceful_stop(start: Start, two_words: Path) 
         recorder.send(signal.SIGHUP)
     recorder.finish(0)
     assert recorder.heard == list(WORDS[:2])
+
+
+STUCK = """\
+import sys
+from parakeet_coreml import files, recording
+from parakeet_coreml.__main__ import main
+recording.CAPTURE_STUCK = 1.0
+files.FileSource.stop = lambda self: None
+sys.argv[0] = "parakeet-coreml"
+main()
+"""
+"""The program with a source that does not end when it is told to."""
+
+
+def test_a_source_that_does_not_end_is_left_behind_with_the_words_so_far(
+    start: Start, tmp_path: Path
+) -> None:
+    program = tmp_path / "stuck.py"
+    program.write_text(STUCK)
+    wav = write_wav(tmp_path / "long.wav", sound(*WORDS, rest=60.0))
+    skip = 'while [ "$1" != progressive-record ]; do shift; done'
+    wrap = f'{skip}; exec "{sys.executable}" "{program}" "$@"'
+    recorder = start("--input", wav, "--realtime", *SHORT, wrap=wrap)
+    recorder.until("chunk", index=0)
+    recorder.say("stop")
+    assert_failed(recorder, 40, "deadline")
+    assert recorder.heard
