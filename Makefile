@@ -39,7 +39,8 @@ app: $(APP_VENV)/.app ## freeze the program into dist/parakeet-coreml, which nee
 	  --report dist/.work/parakeet-coreml/warn-parakeet-coreml.txt
 
 app-test: $(VENV)/.dev ## run the tests of the contract and of the folder on what `make app` made
-	PARAKEET_BIN=$(CURDIR)/$(APP) $(BIN)/python -P -m pytest tests/build tests/host
+	PARAKEET_BIN=$(CURDIR)/$(APP) $(BIN)/python -P -m pytest \
+	  tests/build/frozen.py tests/host tests/examples
 
 clean:
 	rm -rf $(VENV) $(APP_VENV) dist .pytest_cache .ruff_cache .mypy_cache .hypothesis
