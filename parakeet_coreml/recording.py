@@ -344,8 +344,13 @@ class Recording:
         wait = getattr(backend, "wait_ready", None)
         try:
             info = self._info if wait is None else wait()
-        except ParakeetError:
+        except ParakeetError as error:
             self._stop("model")
+            if isinstance(error, ModelUnusableError):
+                # Whole files that will not load, or damaged ones: only their hashes can tell.
+                models.verify(
+                    self._options.model, _backend_of(self._options), _models_dir(self._options)
+                )
             raise
         self._info = info
         self._moved = time.monotonic()
@@ -506,13 +511,19 @@ def _described(info: BackendInfo | None) -> dict[str, Value]:
 
 def _spec_for(options: Options) -> BackendSpec:
     """Find the model's files. Raises `UsageError`, `ModelMissingError` or `ModelCorruptError`."""
-    backend = options.backend
-    if backend == "auto":
-        backend = "coreml" if sys.platform == "darwin" and platform.machine() == "arm64" else "onnx"
-    directory = Path(options.models_dir) if options.models_dir else None
-    model = models.resolve(options.model, backend, directory)
+    backend = _backend_of(options)
+    model = models.resolve(options.model, backend, _models_dir(options))
     units = options.compute_units or _default_units()
     return BackendSpec(backend, model.name, str(model.directory), units)
+
+
+def _backend_of(options: Options) -> str:
+    """Return the backend by name, `auto` resolved."""
+    return models.auto_backend() if options.backend == "auto" else options.backend
+
+
+def _models_dir(options: Options) -> Path | None:
+    return Path(options.models_dir) if options.models_dir else None
 
 
 def _default_units() -> str:

@@ -154,6 +154,21 @@ def test_a_model_that_is_corrupt(start: Start, speech: Path, tmp_path: Path) -> 
     assert_failed(recorder, 21, "model_corrupt")
 
 
+def test_a_model_of_the_right_sizes_that_does_not_load_is_checked_byte_by_byte(
+    start: Start, speech: Path, tmp_path: Path
+) -> None:
+    manifest = shipped("v3", "onnx")
+    folder = tmp_path / manifest.folder
+    folder.mkdir()
+    (folder / MARKER).write_text((MANIFESTS / "v3-onnx.json").read_text())
+    for file in manifest.files:
+        with (folder / file.path).open("wb") as sparse:
+            sparse.truncate(file.size)
+    recorder = start("--input", speech, "--backend", "onnx", "--models-dir", tmp_path, model=False)
+    assert_failed(recorder, 21, "model_corrupt")
+    assert "SHA-256" in recorder.of("error")[0]["message"]
+
+
 @pytest.mark.parametrize("how", ["error", "abort", "exit"])
 def test_a_model_that_does_not_load_ends_the_recording(
     how: str, start: Start, room: PulseServer
