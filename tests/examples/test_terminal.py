@@ -4,6 +4,7 @@ import os
 import pty
 import shutil
 import subprocess
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -75,6 +76,10 @@ def test_a_failure_is_told_and_is_the_exit_code(example: tuple[str, Path], stage
     assert done.stdout == ""
 
 
+def shows(terminal: Terminal) -> bool:
+    return WORDS[0] in terminal.shown
+
+
 @pytest.fixture(scope="module")
 def interrupted(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[int, str]]:
     """Give exit code and screen of each example after Ctrl-C, pressed when a line had come."""
@@ -85,7 +90,7 @@ def interrupted(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[int
             live = ("--input", stage.speech, "--realtime", "--chunk-seconds=5")
             terminals[name] = Terminal(stage, name, *arguments, *live)
     for terminal in terminals.values():
-        assert eventually(lambda t=terminal: WORDS[0] in t.shown, PATIENCE), terminal.shown
+        assert eventually(partial(shows, terminal), PATIENCE), terminal.shown
         terminal.press(b"\x03")
     return {name: (terminal.end(), terminal.shown) for name, terminal in terminals.items()}
 
