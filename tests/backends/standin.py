@@ -40,6 +40,7 @@ def installed(monkeypatch: pytest.MonkeyPatch, site: Path, version: str = "9.0")
         (about / "METADATA").write_text(f"Name: coremltools\nVersion: {version}\n")
     monkeypatch.setitem(sys.modules, "standin", sys.modules[__name__])
     monkeypatch.syspath_prepend(site)
+    monkeypatch.setattr(tempfile, "tempdir", str(site))  # where packages are compiled
     monkeypatch.delitem(sys.modules, "coremltools.libcoremlpython", raising=False)
     # Deleted when the test ends, whoever put it there.
     monkeypatch.setitem(sys.modules, "coremltools.libcoremlpython", None)
