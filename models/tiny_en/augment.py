@@ -92,11 +92,8 @@ def tones(rng: np.random.Generator, count: int) -> Samples:
 def breath(rng: np.random.Generator, count: int) -> Samples:
     """Make breathing, rustling and rumble: noise that swells and fades in bands."""
     noise = coloured(rng, count, rng.uniform(0, 2))
-    swell = np.interp(
-        np.arange(count),
-        np.arange(0, count + 3200, 3200),
-        rng.uniform(0, 1, count // 3200 + 2) ** 3,
-    )
+    heights = rng.uniform(0, 1, count // 3200 + 2) ** 3
+    swell = np.interp(np.arange(count), np.arange(len(heights)) * 3200, heights)
     return (noise * swell / ((noise * swell).std() + 1e-9)).astype(np.float32)
 
 
