@@ -42,6 +42,12 @@ app-test: $(VENV)/.dev ## run the tests of the contract and of the folder on wha
 	PARAKEET_BIN=$(CURDIR)/$(APP) $(BIN)/python -P -m pytest \
 	  tests/build/frozen.py tests/host tests/examples
 
+dist: $(VENV)/.dev ## make sdist and wheel, man page and completions; try the wheel where nothing else is
+	rm -f dist/*.whl dist/*.tar.gz
+	$(BIN)/python -P -m build --outdir dist .
+	$(BIN)/python -P build/commands.py dist
+	build/smoke.sh dist/*.whl $(PYTHON)
+
 clean:
 	rm -rf $(VENV) $(APP_VENV) dist .pytest_cache .ruff_cache .mypy_cache .hypothesis
 
