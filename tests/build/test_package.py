@@ -17,7 +17,8 @@ PACKAGE = ROOT / "parakeet_coreml"
 
 def build(source: Path, folder: Path) -> tuple[Path, Path]:
     """Build the sdist, and the wheel from it; without a network."""
-    command = [sys.executable, "-P", "-m", "build", "--no-isolation", "--outdir", folder, source]
+    command: list[str | Path] = [sys.executable, "-P", "-m", "build", "--no-isolation"]
+    command += ["--outdir", folder, source]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     return next(folder.glob("*.tar.gz")), next(folder.glob("*.whl"))
 

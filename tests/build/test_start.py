@@ -1,0 +1,88 @@
+"""What is loaded before sound runs: whatever is here delays the first word that is kept."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+OURS = {
+    *("parakeet_coreml", "audio", "backends", "backends.worker", "capture", "cli", "errors"),
+    *("events", "geometry", "host", "manifest", "models", "recording", "result", "timing"),
+}
+"""Modules of the package: a new one here is a decision, and one that is gone is to be taken out."""
+
+LIBRARIES = {
+    *("__future__", "abc", "ast", "atexit", "bisect", "codecs", "collections", "contextlib"),
+    *("contextvars", "copy", "copyreg", "dataclasses", "datetime", "dis", "enum", "errno", "fcntl"),
+    *("fnmatch", "functools", "gettext", "glob", "heapq", "importlib", "inspect", "ipaddress"),
+    *("itertools", "json", "keyword", "linecache", "locale", "math", "ntpath", "numbers", "opcode"),
+    *("operator", "pathlib", "platform", "pwd", "queue", "re", "reprlib", "resource", "runpy"),
+    *("select", "selectors", "shlex", "signal", "stat", "string", "struct", "subprocess"),
+    *("textwrap", "threading", "token", "tokenize", "traceback", "types", "typing"),
+    *("typing_extensions", "unicodedata", "urllib", "uuid", "warnings", "weakref"),
+    *("click", "sounddevice"),
+}
+"""Top-level modules of others. No NumPy, soxr, runtime or sound file library; no network, no
+logging, no asyncio, no random numbers."""
+
+SOUNDDEVICE = """
+import json, os, sys
+
+class PortAudioError(Exception):
+    pass
+
+class default:
+    device = (0, 0)
+
+def query_hostapis():
+    return [{"name": "none"}]
+
+def query_devices():
+    return [{"index": 0, "name": "mic", "hostapi": 0, "max_input_channels": 1,
+             "default_samplerate": 48000.0}]
+
+class RawInputStream:
+    def __init__(self, **_):
+        pass
+
+    def start(self):
+        with open(os.environ["LOADED"], "w") as file:
+            json.dump(sorted(sys.modules), file)
+        os._exit(0)
+"""
+
+
+def bare(env: dict[str, str]) -> set[str]:
+    """Return what an interpreter loads by itself."""
+    command = [sys.executable, "-P", "-c", "import sys; print(*sys.modules)"]
+    done = subprocess.run(command, env=env, stdout=subprocess.PIPE, text=True, check=True)
+    return set(done.stdout.split())
+
+
+def test_nothing_heavy_is_loaded_before_the_stream_starts(tmp_path: Path) -> None:
+    (tmp_path / "sounddevice.py").write_text(SOUNDDEVICE)
+    (tmp_path / "script.json").write_text('{"windows": []}')
+    loaded = tmp_path / "loaded.json"
+    env = {**os.environ, "PYTHONPATH": str(tmp_path), "LOADED": str(loaded)}
+    arguments = ["--backend", "scripted", "--model", str(tmp_path / "script.json")]
+    command = [sys.executable, "-P", "-m", "parakeet_coreml", "progressive-record", *arguments]
+    subprocess.run(command, env=env, stdin=subprocess.PIPE, check=True, timeout=60)
+    modules = set(json.loads(loaded.read_text())) - bare(env) - {"__main__"}
+    ours = {name for name in modules if name.partition(".")[0] == "parakeet_coreml"}
+    assert {name.removeprefix("parakeet_coreml.") for name in ours} == OURS
+    # What begins with `_` is a part of a module without.
+    others = {name.partition(".")[0] for name in modules - ours if not name.startswith("_")}
+    assert others - LIBRARIES == set()
+
+
+def test_the_version_is_told_without_loading_anything() -> None:
+    program = (
+        "import sys; known = set(sys.modules); sys.argv[1:] = ['--version'];"
+        "from parakeet_coreml.__main__ import main; main();"
+        "print(sorted(set(sys.modules) - known))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", program], stdout=subprocess.PIPE, text=True, check=True
+    )
+    assert done.stdout.splitlines()[1:] == ["['parakeet_coreml', 'parakeet_coreml.__main__']"]
