@@ -2,13 +2,20 @@
 
 import os
 import pty
+import re
 import shutil
 import subprocess
 from functools import partial
 from pathlib import Path
 
 import pytest
-from examples_stage import EXAMPLES, PATIENCE, Stage, set_stage  # it puts the harness on the path
+from examples_stage import (  # it puts the harness on the path
+    EXAMPLES,
+    PATIENCE,
+    ROOT,
+    Stage,
+    set_stage,
+)
 from recorder import WORDS, eventually
 from support import requires
 
@@ -124,6 +131,15 @@ def test_bash_transcribes_files(stage: Stage) -> None:
     assert done.returncode == 0, done.stderr
     line = f"{stage.speech}\t{' '.join(stage.words)}"
     assert done.stdout.splitlines() == [line, line]
+
+
+def test_the_shortest_host_of_the_guide_is_one(stage: Stage) -> None:
+    require_tools("bash", "jq")
+    guide = (ROOT / "docs" / "HOSTS.md").read_text(encoding="utf-8")
+    (line,) = re.findall(r"^```bash\n(.*?)^```", guide, re.MULTILINE | re.DOTALL)
+    done = stage.run("bash", "-c", line, env={"PARAKEET_COREML_INPUT": str(stage.speech)})
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == list(stage.words)
 
 
 def test_bash_ends_with_the_first_file_that_is_none(stage: Stage) -> None:
