@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 from numpy.typing import NDArray
+from scipy import fft
 
 Samples = NDArray[np.float32]
 RATE = 16_000
@@ -17,9 +20,10 @@ def resampled(samples: Samples, factor: float) -> Samples:
 
 def coloured(rng: np.random.Generator, count: int, slope: float) -> Samples:
     """Make noise of unit deviation whose power falls with frequency to the power `slope`."""
-    spectrum = np.fft.rfft(rng.standard_normal(count))
-    shape = np.maximum(np.fft.rfftfreq(count, 1 / RATE), 20.0) ** (-slope / 2)
-    noise = np.fft.irfft(spectrum * shape, count)
+    padded = fft.next_fast_len(count, real=True)
+    spectrum = fft.rfft(rng.standard_normal(padded, np.float32))
+    shape = np.maximum(np.fft.rfftfreq(padded, 1 / RATE), 20.0) ** (-slope / 2)
+    noise = fft.irfft(spectrum * shape.astype(np.float32), padded)[:count]
     return (noise / (noise.std() + 1e-9)).astype(np.float32)
 
 
@@ -108,6 +112,21 @@ def noise(rng: np.random.Generator, count: int) -> Samples:
     )
 
 
+@cache
+def bank() -> list[Samples]:
+    """Make a stock of sounds without words: making them afresh costs more than training on them."""
+    rng = np.random.default_rng()
+    return [noise(rng, 20 * RATE) for _ in range(90)]
+
+
+def stocked(rng: np.random.Generator, count: int) -> Samples:
+    """Take a stretch from the stock, of unit deviation."""
+    sound = bank()[int(rng.integers(0, len(bank())))]
+    start = int(rng.integers(0, max(1, len(sound) - count)))
+    cut = np.resize(sound[start : start + count], count)
+    return cut / (cut.std() + np.float32(1e-6))
+
+
 def wordless(rng: np.random.Generator, count: int) -> Samples:
     """Make a whole window in which nobody speaks."""
     draw = rng.random()
@@ -123,15 +142,16 @@ def wordless(rng: np.random.Generator, count: int) -> Samples:
 def roomed(rng: np.random.Generator, samples: Samples) -> Samples:
     """Filter as a room and a microphone do: echoes, a band, a tilt; all in one transform."""
     size = len(samples)
-    spectrum = np.fft.rfft(samples, size + 8000)
-    frequency = np.fft.rfftfreq(size + 8000, 1 / RATE)
+    padded = fft.next_fast_len(size + 8000, real=True)
+    spectrum = fft.rfft(samples, padded)
+    frequency = np.fft.rfftfreq(padded, 1 / RATE).astype(np.float32)
     if rng.random() < 0.6:
         decay = rng.uniform(0.05, 0.5)
         tail = rng.standard_normal(8000) * np.exp(-6.9 * np.arange(8000) / RATE / decay)
         tail[: int(rng.uniform(10, 80))] = 0
         tail *= rng.uniform(0.05, 0.9) / (np.sqrt((tail**2).sum()) + 1e-9)
         tail[0] = 1
-        spectrum *= np.fft.rfft(tail, size + 8000)
+        spectrum *= fft.rfft(tail.astype(np.float32), padded)
     if rng.random() < 0.5:
         spectrum *= 1 / (
             1 + (frequency / rng.choice([3400, 3900, 4000, rng.uniform(3000, 8000)])) ** 24
@@ -140,7 +160,7 @@ def roomed(rng: np.random.Generator, samples: Samples) -> Samples:
         spectrum *= 1 - 1 / (1 + (frequency / rng.uniform(60, 350)) ** 6)
     tilt = rng.uniform(-6, 6) / 20
     spectrum *= (np.maximum(frequency, 100) / 1000) ** tilt
-    return np.fft.irfft(spectrum, size + 8000)[:size].astype(np.float32)
+    return fft.irfft(spectrum, padded)[:size].astype(np.float32)
 
 
 def augmented(rng: np.random.Generator, samples: Samples, strength: float) -> Samples:
@@ -152,7 +172,7 @@ def augmented(rng: np.random.Generator, samples: Samples, strength: float) -> Sa
     level = float(np.sqrt((samples**2).mean())) + 1e-9
     if rng.random() < strength:
         ratio = 10 ** (-rng.uniform(5, 40) / 20)
-        samples = samples + noise(rng, len(samples)) * np.float32(level * ratio)
+        samples = samples + stocked(rng, len(samples)) * np.float32(level * ratio)
     else:
         samples = samples + rng.standard_normal(len(samples)).astype(np.float32) * np.float32(
             level * 10 ** -rng.uniform(1.5, 4)

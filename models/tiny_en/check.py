@@ -39,9 +39,7 @@ def main() -> None:
         start = time.perf_counter()
         encoder.run(None, {"audio_signal": features, "length": np.array([1500])})
         times.append(time.perf_counter() - start)
-    print(
-        f"15 s window: {min(times) * 1000:.0f} ms in the encoder, 2 threads"
-    )
+    print(f"15 s window: {min(times) * 1000:.0f} ms in the encoder, 2 threads")
 
 
 def close(name: str, ours: np.ndarray, theirs: np.ndarray) -> None:

@@ -6,7 +6,6 @@ import argparse
 import hashlib
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
@@ -20,6 +19,9 @@ from transformers import ParakeetFeatureExtractor, ParakeetForTDT, ParakeetTDTCo
 from models.tiny_en.folders import WORK
 from models.tiny_en.model import DURATIONS, TinyModel
 from models.tiny_en.tokens import BLANK
+
+Names = tuple[list[str], list[str]]
+Axes = dict[str, dict[int, str]]
 
 OPSET = 18
 SHIPPED = Path(__file__).parents[2] / "parakeet_coreml" / "tiny_en"
@@ -160,7 +162,7 @@ def write_onnx(checkpoint: Path, out: Path) -> None:
 
 
 def export(
-    model: nn.Module, inputs: tuple[Tensor, ...], path: Path, *, names: Any, dynamic: Any
+    model: nn.Module, inputs: tuple[Tensor, ...], path: Path, *, names: Names, dynamic: Axes
 ) -> None:
     """Export one graph and store its weights as fp16."""
     torch.onnx.export(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -60,11 +60,11 @@ def schedule(path: Path) -> list[Stage]:
     ]
 
 
-def packs(work: Path) -> dict[str, list[Item]]:
-    """Open every finished pack."""
+def packs(work: Path, known: Container[str] = ()) -> dict[str, list[Item]]:
+    """Open every finished pack that is not known yet."""
     found = {}
     for index in sorted((work / "packs").glob("*.jsonl")):
-        if index.with_suffix(".pcm").stat().st_size:
+        if index.stem not in known:
             pcm = np.memmap(index.with_suffix(".pcm"), "<i2", "r")
             entries = map(json.loads, index.read_text().splitlines())
             found[index.stem] = [
@@ -95,20 +95,29 @@ def trained(speaker: str, take: int) -> bool:
 
 
 def digit_string(
-    rng: np.random.Generator, takes: dict[int, list[Samples]], count: int
+    rng: np.random.Generator, takes: dict[int, list[Samples]], count: int, *, variety: float = 0.0
 ) -> tuple[str, Samples]:
-    """Join single digits of one speaker to a string with uneven gaps."""
+    """Join digits of one speaker to a string with uneven gaps; `variety` bends each digit."""
     words, parts = [], []
     pace = rng.choice([0.03, 0.12, 0.3])
     for _ in range(count):
         digit = int(rng.integers(0, 10))
         words.append(DIGITS[digit])
         one = takes[digit][int(rng.integers(0, len(takes[digit])))]
-        parts += [
-            one * np.float32(rng.uniform(0.6, 1.0)),
-            np.zeros(int(RATE * rng.exponential(pace)), np.float32),
-        ]
+        if variety:
+            one = augment.resampled(one, float(np.exp(rng.normal(0, 0.08 * variety))))
+            # How long a last consonant rings out differs between people more than all else.
+            one = faded(one, int(rng.uniform(0, 0.06 * variety) * RATE), int(0.01 * RATE))
+        gap = np.zeros(int(RATE * rng.exponential(pace)), np.float32)
+        parts += [one * np.float32(rng.uniform(0.6, 1.0)), gap]
     return " ".join(words), np.concatenate(parts)
+
+
+def faded(samples: Samples, cut: int, fade: int) -> Samples:
+    """Cut the end off, and let the new end fade."""
+    kept = samples[: max(len(samples) - cut, len(samples) // 2)].copy()
+    kept[-fade:] *= np.linspace(1, 0, min(fade, len(kept)), dtype=np.float32)
+    return kept
 
 
 class Mixture:
@@ -123,7 +132,7 @@ class Mixture:
 
     def refresh(self) -> None:
         """Take in packs finished since."""
-        self.packs = packs(self.work)
+        self.packs |= packs(self.work, self.packs)
 
     def spoken(self, stage: Stage) -> tuple[str, Samples]:
         """Draw one clean utterance from the packs."""
@@ -139,7 +148,7 @@ class Mixture:
         """Draw one string of real digits."""
         speaker = stage.speakers[int(self.rng.integers(0, len(stage.speakers)))]
         count = int(self.rng.choice([1, 2, 3, 4, 5, 6, 8]))
-        return digit_string(self.rng, self.real[speaker], count)
+        return digit_string(self.rng, self.real[speaker], count, variety=1.0)
 
     def utterance(self, stage: Stage) -> tuple[str, Samples]:
         """Draw one utterance, clean or spoiled, not longer than the stage allows."""

@@ -129,7 +129,7 @@ class Features:
         self.window = torch.hann_window(400, periodic=False)
 
     def log_mel(self, samples: Tensor, lengths: Tensor) -> Tensor:
-        """Turn zero-padded samples (batch, n) into log-mel (batch, frames, bins), not normalised."""
+        """Turn padded samples (batch, n) into log-mel (batch, frames, bins), not normalised."""
         mask = torch.arange(samples.shape[1])[None, :] < lengths[:, None]
         sharp = torch.cat([samples[:, :1], samples[:, 1:] - 0.97 * samples[:, :-1]], dim=1) * mask
         spectrum = torch.stft(

@@ -8,19 +8,29 @@ import multiprocessing
 import os
 import signal
 import time
+from multiprocessing.queues import Queue
+from multiprocessing.sharedctypes import Synchronized
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from models.tiny_en import tokens
 from models.tiny_en.folders import WORK
-from models.tiny_en.mixture import Mixture, Stage, schedule
+from models.tiny_en.mixture import Mixture, Samples, Stage, schedule
 from models.tiny_en.model import Features, TinyModel
 
-SAVE_EVERY = 180.0
+if TYPE_CHECKING:  # this Queue takes no parameters when it runs
+    Batches = Queue[tuple[list[str], Samples, NDArray[np.int64]]]
+
+PATIENCE = 60.0
+"""Seconds to wait for a batch: a feeder that died must not go unnoticed."""
+MEET_EVERY = 8
+"""Steps between two averagings: in step at every one, the slower process would hold up both."""
+SAVE_EVERY = 90.0
 """Seconds between checkpoints."""
 RENDEZVOUS = "tcp://127.0.0.1:29511"
 """Where the processes of one training meet."""
@@ -38,9 +48,7 @@ def main() -> None:
     parser.add_argument("--schedule", type=Path, default=SCHEDULE)
     parser.add_argument("--run", default="run", help="name of the run's folder")
     parser.add_argument("--init", type=Path, help="checkpoint to start from")
-    parser.add_argument(
-        "--ranks", type=int, default=2, help="processes of one thread that share each step"
-    )
+    parser.add_argument("--ranks", type=int, default=2, help="processes of one thread each")
     options = parser.parse_args()
     context = multiprocessing.get_context("spawn")
     helpers = [
@@ -61,7 +69,7 @@ def work(options: argparse.Namespace, rank: int) -> None:
     Trainer(options, rank).run()
 
 
-def feed(options: argparse.Namespace, rank: int, step: Any, queue: Any) -> None:
+def feed(options: argparse.Namespace, rank: int, step: Synchronized[int], queue: Batches) -> None:
     """Fill the queue with batches of the stage the trainer is in; the other process."""
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     os.nice(1)
@@ -121,7 +129,7 @@ class Trainer:
     def run(self) -> None:
         """Train until the last stage's end."""
         step = multiprocessing.Value("q", self.step)
-        queue: Any = multiprocessing.Queue(maxsize=12)
+        queue: Batches = multiprocessing.Queue(maxsize=12)
         feeder = multiprocessing.Process(
             target=feed, args=(self.options, self.rank, step, queue), daemon=True
         )
@@ -129,7 +137,9 @@ class Trainer:
         sums, since = np.zeros(3), time.monotonic()
         last = schedule(self.options.schedule)[-1].until
         while self.step < last:
-            sums += self.learn(stage_at(self.options.schedule, self.step), *queue.get())
+            sums += self.learn(
+                stage_at(self.options.schedule, self.step), *queue.get(timeout=PATIENCE)
+            )
             self.step += 1
             step.value = self.step
             if self.step % 50 == 0 and self.rank == 0:
@@ -145,7 +155,9 @@ class Trainer:
         if self.rank == 0:
             self.save()
 
-    def learn(self, stage: Stage, texts: list[str], samples: Any, lengths: Any) -> Any:
+    def learn(
+        self, stage: Stage, texts: list[str], samples: Samples, lengths: NDArray[np.int64]
+    ) -> NDArray[np.float64]:
         """Take one step; return CTC loss, TDT loss and seconds heard."""
         self.model.train()
         ids = [torch.tensor(self.pieces.encode(words), dtype=torch.long) for words in texts]
@@ -162,23 +174,25 @@ class Trainer:
             group["lr"] = stage.rate * min(1.0, (self.step + 1) / 300)
         self.optimizer.zero_grad(set_to_none=True)
         (stage.ctc * ctc + stage.tdt * tdt).backward()
-        self.share()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 2.0)
         self.optimizer.step()
-        if self.step % 5 == 0 and self.rank == 0:
-            self.blend()
+        if self.step % MEET_EVERY == 0:
+            self.meet()
+            if self.rank == 0:
+                self.blend()
         seconds = float(lengths.sum()) / 16_000 * self.options.ranks
         self.heard += seconds
         return np.array([ctc.item(), tdt.item(), seconds])
 
-    def share(self) -> None:
-        """Average the gradients of all processes."""
-        grads = [p.grad for p in self.model.parameters() if p.grad is not None]
-        flat = torch.cat([grad.reshape(-1) for grad in grads])
-        torch.distributed.all_reduce(flat)
-        parts = (flat / self.options.ranks).split([grad.numel() for grad in grads])
-        for grad, part in zip(grads, parts, strict=True):
-            grad.copy_(part.view_as(grad))
+    def meet(self) -> None:
+        """Average the weights of all processes; between two meetings each goes its own way."""
+        with torch.no_grad():
+            values = [v for v in self.model.state_dict().values() if v.is_floating_point()]
+            flat = torch.cat([value.reshape(-1) for value in values])
+            torch.distributed.all_reduce(flat)
+            parts = (flat / self.options.ranks).split([value.numel() for value in values])
+            for value, part in zip(values, parts, strict=True):
+                value.copy_(part.view_as(value))
 
     def spoiled(self, samples: Tensor, lengths: Tensor, strength: float) -> tuple[Tensor, Tensor]:
         """Compute features, warp their frequency axis, and mask stripes of them."""
@@ -194,7 +208,7 @@ class Trainer:
 
     def blend(self) -> None:
         """Keep a running average of the weights: it is what is shipped."""
-        keep = min(0.99, self.step / (self.step + 100))
+        keep = min(0.98, self.step / (self.step + 100))
         with torch.no_grad():
             for name, value in self.model.state_dict().items():
                 if name not in self.average or not value.dtype.is_floating_point:
@@ -202,7 +216,7 @@ class Trainer:
                 else:
                     self.average[name].lerp_(value, 1 - keep)
 
-    def log(self, means: Any, took: float) -> None:
+    def log(self, means: NDArray[np.float64], took: float) -> None:
         """Append a line to the curve."""
         line = {"step": self.step, "hours": round(self.heard / 3600, 3), "ctc": round(means[0], 4)}
         line |= {
