@@ -33,7 +33,7 @@ ramp: $(VENV)/.dev ## 60 s of counted samples through a busy recorder (part of t
 	PARAKEET_RAMP_SECONDS=60 $(BIN)/python -P -m pytest tests/audio -k ramp --timeout 300
 
 app: $(APP_VENV)/.app ## freeze the program into dist/parakeet-coreml, which needs no Python
-	PYTHONHASHSEED=0 $(APP_VENV)/bin/python -P -m PyInstaller --noconfirm --log-level WARN \
+	PYTHONHASHSEED=0 PYINSTALLER_ZLIB_COMPRESSION_LEVEL=0 $(APP_VENV)/bin/python -P -m PyInstaller --noconfirm --log-level WARN \
 	  --distpath dist --workpath dist/.work build/parakeet-coreml.spec
 	$(APP_VENV)/bin/python -P build/check_bundle.py dist/parakeet-coreml \
 	  --report dist/.work/parakeet-coreml/warn-parakeet-coreml.txt
