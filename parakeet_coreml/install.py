@@ -150,6 +150,21 @@ def _staging(wanted: Manifest, root: Path, limits: Limits) -> Iterator[_Stage]:
             os.close(folder)
 
 
+def state_of(wanted: Manifest, root: Path) -> tuple[str, int]:
+    """Return a model's state by names and sizes, and how many bytes of it are there.
+
+    The states: installed, partial, damaged, missing. Raises `StorageError` if it cannot be read.
+    """
+    try:
+        installed(wanted, root)
+    except ModelCorruptError:
+        return "damaged", 0
+    except ModelMissingError:
+        done = min(staged_size(root, wanted.folder), wanted.size)
+        return ("partial", done) if done else ("missing", 0)
+    return "installed", wanted.size
+
+
 def staged_size(root: Path, folder: str) -> int:
     """Return how many bytes an unfinished download of `folder` has brought."""
     entries = _tree(root / STAGING / folder)

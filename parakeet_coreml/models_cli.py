@@ -15,21 +15,19 @@ from typing import Any, ParamSpec, TypeVar
 import click
 
 from parakeet_coreml.errors import (
-    ModelCorruptError,
     ModelMissingError,
     OutputLostError,
     ParakeetError,
     UsageError,
 )
 from parakeet_coreml.hub import Limits
-from parakeet_coreml.install import install, remove, staged_size
-from parakeet_coreml.manifest import Manifest, published, shipped
+from parakeet_coreml.install import install, remove, state_of
+from parakeet_coreml.manifest import published, shipped
 from parakeet_coreml.models import (
     BUILT_IN,
     absolute,
     auto_backend,
     default_models_dir,
-    installed,
     resolve,
     verify,
 )
@@ -136,18 +134,6 @@ def _rows(root: Path) -> Iterator[dict[str, Any]]:
         state, done = state_of(wanted, root)
         row = {"name": wanted.name, "backend": wanted.backend, "bytes": wanted.size}
         yield row | {"done_bytes": done, "state": state, "path": str(root / wanted.folder)}
-
-
-def state_of(wanted: Manifest, root: Path) -> tuple[str, int]:
-    """Return a model's state by names and sizes, and how many bytes of it are there."""
-    try:
-        installed(wanted, root)
-    except ModelCorruptError:
-        return "damaged", 0
-    except ModelMissingError:
-        done = min(staged_size(root, wanted.folder), wanted.size)
-        return ("partial", done) if done else ("missing", 0)
-    return "installed", wanted.size
 
 
 @models.command()

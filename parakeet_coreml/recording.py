@@ -6,19 +6,18 @@ host's death is seen at every moment. The work happens on the thread `work`, cap
 """
 
 import math
-import platform
 import sys
 import threading
 import time
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from parakeet_coreml import events, host, models
+from parakeet_coreml import events, host
 from parakeet_coreml.audio import SAMPLE_RATE, Samples, to_ms, to_samples
 from parakeet_coreml.backends import BackendInfo, BackendSpec, open_backend
+from parakeet_coreml.choice import Choice
 from parakeet_coreml.errors import (
     DeadlineError,
     ModelUnusableError,
@@ -97,6 +96,11 @@ class Options:
     words: bool = False
     format: str = "json"
     in_process: bool = False
+
+    @property
+    def choice(self) -> Choice:
+        """Which model, and who runs it."""
+        return Choice(self.model, self.models_dir, self.backend, self.compute_units)
 
     @property
     def live(self) -> bool:
@@ -259,7 +263,7 @@ class Recording:
 
     def _transcribe(self) -> None:
         """Start the parts in the order that loses no speech, then follow the lines."""
-        self._spec = _spec_for(self._options)
+        self._spec = self._options.choice.spec()
         if not self._options.in_process:
             self._backend = self._start_worker(self._spec)
         if self._options.input == "mic":
@@ -348,9 +352,7 @@ class Recording:
             self._stop("model")
             if isinstance(error, ModelUnusableError):
                 # Whole files that will not load, or damaged ones: only their hashes can tell.
-                models.verify(
-                    self._options.model, _backend_of(self._options), _models_dir(self._options)
-                )
+                self._options.choice.verify()
             raise
         self._info = info
         self._moved = time.monotonic()
@@ -507,26 +509,3 @@ def _described(info: BackendInfo | None) -> dict[str, Value]:
         "runtime": info.runtime,
         "load_ms": info.load_ms,
     }
-
-
-def _spec_for(options: Options) -> BackendSpec:
-    """Find the model's files. Raises `UsageError`, `ModelMissingError` or `ModelCorruptError`."""
-    backend = _backend_of(options)
-    model = models.resolve(options.model, backend, _models_dir(options))
-    units = options.compute_units or _default_units()
-    return BackendSpec(backend, model.name, str(model.directory), units)
-
-
-def _backend_of(options: Options) -> str:
-    """Return the backend by name, `auto` resolved."""
-    return models.auto_backend() if options.backend == "auto" else options.backend
-
-
-def _models_dir(options: Options) -> Path | None:
-    return Path(options.models_dir) if options.models_dir else None
-
-
-def _default_units() -> str:
-    """Return the Neural Engine, except on macOS 14, where it crashes on long recordings."""
-    macos = platform.mac_ver()[0]
-    return "cpu_and_gpu" if macos.split(".")[0] == "14" else "cpu_and_ne"
