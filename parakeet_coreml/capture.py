@@ -421,6 +421,11 @@ def preload() -> None:
     It takes most of the time up to the first sample and needs no Python meanwhile, so that the
     other imports come for nothing. What fails here fails again, and is told, in `open`.
     """
+    # What sounddevice imports itself, first and here: two threads that import at once hand the
+    # interpreter to and fro, and each waits for it up to 5 ms every time.
+    import ctypes.util  # noqa: F401, PLC0415  see above
+    import platform  # noqa: F401, PLC0415  see above
+    import sysconfig  # noqa: F401, PLC0415  see above
 
     def load() -> None:
         with contextlib.suppress(NoDeviceError):

@@ -7,8 +7,18 @@ import sys
 from pathlib import Path
 
 OURS = {
-    *("parakeet_coreml", "audio", "backends", "backends.worker", "capture", "cli", "errors"),
-    *("events", "geometry", "host", "manifest", "models", "recording", "result", "timing"),
+    *("parakeet_coreml", "audio", "backends", "backends.worker", "capture", "choice", "cli"),
+    *(
+        "errors",
+        "events",
+        "geometry",
+        "host",
+        "manifest",
+        "models",
+        "recording",
+        "result",
+        "timing",
+    ),
 }
 """Modules of the package: a new one here is a decision, and one that is gone is to be taken out."""
 
@@ -22,9 +32,11 @@ LIBRARIES = {
     *("textwrap", "threading", "token", "tokenize", "traceback", "types", "typing"),
     *("typing_extensions", "unicodedata", "urllib", "uuid", "warnings", "weakref"),
     *("click", "sounddevice"),
+    # Of sounddevice, through ctypes.util; the frozen program does without.
+    *("bz2", "ctypes", "lzma", "random", "shutil", "sysconfig", "tempfile", "zlib"),
 }
 """Top-level modules of others. No NumPy, soxr, runtime or sound file library; no network, no
-logging, no asyncio, no random numbers."""
+logging, no asyncio."""
 
 SOUNDDEVICE = """
 import json, os, sys
