@@ -72,6 +72,14 @@ def test_every_word_of_a_file_is_shown(example: tuple[str, Path], stage: Stage) 
     assert done.stdout.split() == list(stage.words)
 
 
+def test_the_built_in_model_is_heard(stage: Stage) -> None:
+    require_tools("node")
+    sample = ROOT / "parakeet_coreml" / "samples" / "speech.wav"
+    done = stage.run(*NODE, "--input", sample, "--model=tiny-en", "--backend=onnx")
+    assert done.returncode == 0, done.stderr
+    assert {"run", "the", "test", "suite", "again", "close", "window"} <= set(done.stdout.split())
+
+
 @DICTATE
 def test_a_failure_is_told_and_is_the_exit_code(example: tuple[str, Path], stage: Stage) -> None:
     require_tools(*TOOLS[example[0]])
