@@ -30,7 +30,8 @@ def test_the_next_recording_starts_while_the_last_one_is_still_decoded(
     start: Start, room: PulseServer
 ) -> None:
     watched = ("--events", "ready,speech")
-    first = start(*watched, env=room.env, script={"delay_s": 3.0})
+    # Long enough for all that follows, also on a busy machine.
+    first = start(*watched, env=room.env, script={"delay_s": 12.0})
     first.until("ready", what="model")
     room.mic.play(spoken(*WORDS[:2]))
     first.until("speech", state="end", count=2)
