@@ -40,8 +40,8 @@ from parakeet_coreml.models import (
     verify_files,
 )
 from parakeet_coreml.staging import Partial, locked, open_folder, partial_name, try_lock, write_all
+from parakeet_coreml.state import STAGING, staged_size, tree
 
-STAGING = ".staging"
 STALE = 30 * 24 * 3600.0
 """Seconds after which what an abandoned download left is removed."""
 
@@ -150,39 +150,10 @@ def _staging(wanted: Manifest, root: Path, limits: Limits) -> Iterator[_Stage]:
             os.close(folder)
 
 
-def state_of(wanted: Manifest, root: Path) -> tuple[str, int]:
-    """Return a model's state by names and sizes, and how many bytes of it are there.
-
-    The states: installed, partial, damaged, missing. Raises `StorageError` if it cannot be read.
-    """
-    try:
-        installed(wanted, root)
-    except ModelCorruptError:
-        return "damaged", 0
-    except ModelMissingError:
-        done = min(staged_size(root, wanted.folder), wanted.size)
-        return ("partial", done) if done else ("missing", 0)
-    return "installed", wanted.size
-
-
-def staged_size(root: Path, folder: str) -> int:
-    """Return how many bytes an unfinished download of `folder` has brought."""
-    entries = _tree(root / STAGING / folder)
-    return sum(e.st_size for p, e in entries if stat.S_ISREG(e.st_mode) and p.suffix != ".meta")
-
-
-def _tree(folder: Path) -> Iterator[tuple[Path, os.stat_result]]:
-    """Give everything in a folder, and the folder; what vanishes is left out."""
-    for parent, _, names in os.walk(folder):  # unlike rglob, does not mind what vanishes
-        for path in (Path(parent), *(Path(parent, name) for name in names)):
-            with suppress(FileNotFoundError, NotADirectoryError):
-                yield path, path.lstat()
-
-
 def _sweep(stage: _Stage) -> None:
     """Remove what downloads left that were given up long ago; never one that is going on."""
     for name in os.listdir(stage.staging):  # noqa: PTH208  of an open folder
-        entries = _tree(stage.root / STAGING / name)
+        entries = tree(stage.root / STAGING / name)
         newest = max((entry.st_mtime for _, entry in entries), default=time.time())
         if name != stage.name and time.time() - newest > STALE:
             _remove_if_free(stage, name)

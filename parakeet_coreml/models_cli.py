@@ -21,7 +21,7 @@ from parakeet_coreml.errors import (
     UsageError,
 )
 from parakeet_coreml.hub import Limits
-from parakeet_coreml.install import install, remove, state_of
+from parakeet_coreml.install import install, remove
 from parakeet_coreml.manifest import published, shipped
 from parakeet_coreml.models import (
     BUILT_IN,
@@ -31,6 +31,7 @@ from parakeet_coreml.models import (
     resolve,
     verify,
 )
+from parakeet_coreml.state import state_of
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")

@@ -16,8 +16,8 @@ from fault_server import BIG, FILES, QUICK, SMALL, FaultServer, content, manifes
 from support import requires
 
 from parakeet_coreml import manifest, models_cli
-from parakeet_coreml.install import STAGING
 from parakeet_coreml.manifest import MARKER
+from parakeet_coreml.state import STAGING
 
 pytest_plugins = ("fault_fixtures",)
 

@@ -18,9 +18,10 @@ from fault_server import BIG, FILES, QUICK, SMALL, FaultServer, content, manifes
 from parakeet_coreml import hub as hub_module
 from parakeet_coreml.errors import DownloadFailedError, ModelMissingError, UsageError
 from parakeet_coreml.hub import Head, Limits, Source
-from parakeet_coreml.install import STAGING, install
+from parakeet_coreml.install import install
 from parakeet_coreml.manifest import MARKER
 from parakeet_coreml.models import Model, installed
+from parakeet_coreml.state import STAGING
 
 pytest_plugins = ("fault_fixtures",)
 

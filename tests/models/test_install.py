@@ -42,9 +42,10 @@ from parakeet_coreml.errors import (
     ModelMissingError,
     StorageError,
 )
-from parakeet_coreml.install import STAGING, install, remove, staged_size
+from parakeet_coreml.install import install, remove
 from parakeet_coreml.manifest import MARKER, Manifest
 from parakeet_coreml.models import Model, installed, verify_files
+from parakeet_coreml.state import STAGING, staged_size
 
 pytest_plugins = ("fault_fixtures",)
 

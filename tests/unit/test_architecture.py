@@ -21,7 +21,7 @@ LAYERS = (
     "__init__ audio errors result timing",
     "geometry lines speech merge tdt vocab mel resample manifest backends.base backends.mlpackage",
     "chunk events host capture files pcm models hub staging backends backends.mil",
-    "choice decode ear download backends.binding backends.scripted backends.transducer",
+    "choice decode ear download state backends.binding backends.scripted backends.transducer",
     "pipeline install backends.coreml backends.mlx backends.onnx backends.worker",
     "recording (commands)",
     "cli",
