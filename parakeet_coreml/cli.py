@@ -3,7 +3,8 @@
 import errno
 import json
 import sys
-from typing import Any, NoReturn
+from collections.abc import Callable
+from typing import Any, NoReturn, TypeVar
 
 import click
 
@@ -12,6 +13,8 @@ from parakeet_coreml.audio import MAX_RATE, MIN_RATE, SAMPLE_RATE
 from parakeet_coreml.backends import NAMES
 from parakeet_coreml.errors import OutputLostError, ParakeetError
 from parakeet_coreml.timing import Waterfall
+
+_Command = TypeVar("_Command", bound=Callable[..., object])
 
 EXIT_CODES = """\b
 Exit codes:
@@ -31,7 +34,7 @@ class Commands(click.Group):
 
     def list_commands(self, _ctx: click.Context) -> list[str]:
         """Return the names in the order of a first use."""
-        return ["progressive-record", "devices", "models", "schema"]
+        return ["progressive-record", "devices", "models", "warm", "doctor", "schema"]
 
     def get_command(self, _ctx: click.Context, name: str) -> click.Command | None:
         """Return the command of that name."""
@@ -44,6 +47,52 @@ class Commands(click.Group):
 
             return schema.command
         return self.commands.get(name)
+
+
+SETTINGS = {"auto_envvar_prefix": "PARAKEET_COREML", "show_default": True}
+"""Of commands whose options can be set in the environment, as one variable for all of them."""
+
+_MODEL_OPTIONS = (
+    click.option(
+        "--model",
+        default="v3",
+        metavar="v3|v2|110m|tiny-en|DIR",
+        help="Model; tiny-en is built in and understands little.",
+    ),
+    click.option(
+        "--models-dir", metavar="DIR", help="Where models lie.  [default: user-data folder]"
+    ),
+    click.option(
+        "--backend",
+        type=click.Choice(["auto", *NAMES]),
+        default="auto",
+        help="Who runs it; auto: coreml on an Apple-silicon Mac, onnx elsewhere.",
+    ),
+    click.option(
+        "--compute-units",
+        type=click.Choice(["cpu_and_ne", "all", "cpu_and_gpu", "cpu_only"]),
+        help="For coreml.  [default: cpu_and_ne; cpu_and_gpu on macOS 14]",
+    ),
+)
+
+device_option = click.option(
+    "--device", metavar="NAME|INDEX", help="Microphone; part of its name will do."
+)
+
+json_option = click.option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    allow_from_autoenv=False,
+    help="One JSON object instead of text.",
+)
+
+
+def model_options(command: _Command) -> _Command:
+    """Give a command the options that say which model runs on what: the fields of `Choice`."""
+    for option in reversed(_MODEL_OPTIONS):
+        command = option(command)
+    return command
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -60,7 +109,7 @@ def main() -> None:
 @main.command(
     "progressive-record",
     epilog=EXIT_CODES,
-    context_settings={"auto_envvar_prefix": "PARAKEET_COREML", "show_default": True},
+    context_settings=SETTINGS,
 )
 @click.option(
     "--input",
@@ -82,25 +131,8 @@ def main() -> None:
     default="s16le",
     help="Encoding of raw PCM.",
 )
-@click.option("--device", metavar="NAME|INDEX", help="Microphone; part of its name will do.")
-@click.option(
-    "--model",
-    default="v3",
-    metavar="v3|v2|110m|tiny-en|DIR",
-    help="Model; tiny-en is built in and understands little.",
-)
-@click.option("--models-dir", metavar="DIR", help="Where models lie.  [default: user-data folder]")
-@click.option(
-    "--backend",
-    type=click.Choice(["auto", *NAMES]),
-    default="auto",
-    help="Who runs it; auto: coreml on an Apple-silicon Mac, onnx elsewhere.",
-)
-@click.option(
-    "--compute-units",
-    type=click.Choice(["cpu_and_ne", "all", "cpu_and_gpu", "cpu_only"]),
-    help="For coreml.  [default: cpu_and_ne; cpu_and_gpu on macOS 14]",
-)
+@device_option
+@model_options
 @click.option("--chunk-seconds", type=float, default=15.0, help="Audio behind one line, 5 to 120.")
 @click.option("--overlap-seconds", type=float, default=2.0, help="Audio two windows share.")
 @click.option("--max-seconds", type=float, default=14_400.0, help="Stop after this much audio.")
@@ -151,6 +183,99 @@ def devices(*, as_json: bool) -> int:
             f"({device.channels} ch, {device.rate:g} Hz, {plain(device.host_api)})"
         )
     return 0
+
+
+@main.command(context_settings=SETTINGS)
+@model_options
+@json_option
+def warm(*, as_json: bool, **chosen: Any) -> int:  # noqa: ANN401  click checks them
+    """Load a model and run it twice on noise, and say what that took.
+
+    The first load of a Core ML model compiles it, which is kept: run this after `models download`
+    and the first recording starts at once. Ends with the exit code a recording would.
+
+    \b
+    --json prints one object, values null where it did not come to them:
+      schema             1; new keys do not change it
+      exit_code          0, or as `error` says
+      backend, model, compute_units, runtime, directory
+      load_ms            loading, as a recording's `ready` line tells it
+      ready_ms           from the start of its process until it is loaded
+      window_ms          length of the noise
+      first_window_ms, second_window_ms
+      restarts           processes that had to be replaced
+      error              null, or code, message, hint
+    """  # noqa: D301  \b is click's
+    from parakeet_coreml.choice import Choice  # noqa: PLC0415  not for --help
+    from parakeet_coreml.warm import warm as run_warm  # noqa: PLC0415  likewise
+
+    report = run_warm(Choice(**chosen))
+    if report.error is not None:
+        host.say(f"Error: {report.error['message']}\n{report.error['hint']}".rstrip())
+    _show(report.to_json() if as_json else report.to_text() if report.error is None else "")
+    return report.exit_code
+
+
+@main.command(context_settings=SETTINGS)
+@model_options
+@device_option
+@click.option(
+    "--verify", is_flag=True, allow_from_autoenv=False, help="Read and hash every model file."
+)
+@json_option
+@click.option("--probe", hidden=True, allow_from_autoenv=False)
+def doctor(
+    *,
+    device: str | None,
+    verify: bool,
+    as_json: bool,
+    probe: str | None,
+    **chosen: Any,  # noqa: ANN401  click checks them
+) -> int:
+    """Say what is here to record with, what is wrong, and the cure.
+
+    Exit code 0 if a recording from the microphone with these options would work, else the one it
+    would end with. Opens no microphone and no socket and writes no file; whether the system lets
+    this program listen only a recording can tell, and whether a model loads, `warm`.
+
+    \b
+    --json prints one object:
+      schema         1; new keys do not change it
+      exit_code      0 if a recording would work
+      version        of parakeet-coreml
+      python         version, implementation, executable, frozen
+      system         system, release, machine, macos, cores
+      libraries      version by name, null if absent
+      selected       model, backend, compute_units, device, models_dir
+      backends       [name, chosen, runs, runtime, reason, cure]
+      compute_units  choices, selected, used, neural_engine
+      devices        [index, name, host_api, channels, rate, is_default]
+      models         [name, backend, chosen, state, bytes, done_bytes, path, verified,
+                     files: [path, bytes, sha256, ok], with --verify]
+      paths          program, package, built_in_model, models_dir
+      caches         [what, path, bytes]
+      environment    our variables that are set
+      problems       [code, exit_code, message, cure, blocking]
+    """  # noqa: D301  \b is click's
+    from parakeet_coreml import doctor as examination  # noqa: PLC0415  not for --help
+    from parakeet_coreml.choice import Choice  # noqa: PLC0415  likewise
+
+    if probe is not None:
+        _show(examination.answer(probe))
+        return 0
+    report = examination.examine(Choice(**chosen), device, verify=verify)
+    _show(report.to_json() if as_json else report.to_text())
+    return report.exit_code
+
+
+def _show(found: dict[str, object] | str) -> None:
+    """Print a report: a JSON object on one line, or text."""
+    from parakeet_coreml.events import encode  # noqa: PLC0415  not for --help
+
+    if isinstance(found, dict):
+        click.echo(encode(found), nl=False)
+    elif found:
+        click.echo(found)
 
 
 def run(waterfall: Waterfall) -> NoReturn:
