@@ -1,7 +1,13 @@
 """Start the program: as the recorder and its other commands, or as a recorder's worker."""
 
 # The imports below come when they are needed: `--version` needs none of them.
-# ruff: noqa: PLC0415
+# ruff: noqa: E402, PLC0415
+
+# Until our own handlers are there, Ctrl-C ends the process and prints no traceback. The built-in
+# module, because `signal` itself takes longer to import than all that is before it.
+import _signal  # type: ignore[import-not-found]  # typeshed leaves it out
+
+_signal.signal(_signal.SIGINT, _signal.SIG_DFL)
 
 import os
 import sys
@@ -13,13 +19,9 @@ def main() -> None:
     """Run the command line; `worker` is for ourselves only and goes before everything else."""
     if sys.argv[1:] == ["--version"] and _told_version():
         return
-    import signal
-
     from parakeet_coreml.timing import Waterfall
 
     waterfall = Waterfall()
-    # Until our own handlers are there, Ctrl-C ends the process and prints no traceback.
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
     command = sys.argv[1] if len(sys.argv) > 1 else ""
     if command == "worker":
         from parakeet_coreml.backends.worker import serve  # without click

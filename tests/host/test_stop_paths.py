@@ -195,6 +195,13 @@ def test_odd_lines_are_told_and_change_nothing(start: Start, two_words: Path) ->
     assert {w["code"] for w in recorder.of("warning")} == {"odd_command"}
 
 
+def is_python_starting(pid: int) -> bool:
+    """Tell whether Python's own Ctrl-C handler is there, and our code not yet."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    caught = int(status.partition("SigCgt:")[2].split()[0], 16)
+    return bool(caught >> signal.SIGINT - 1 & 1) and not caught >> signal.SIGTERM - 1 & 1
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_at_any_moment_of_the_start_is_no_traceback(
     number: signal.Signals, start: Start, two_words: Path
@@ -202,6 +209,8 @@ def test_a_signal_at_any_moment_of_the_start_is_no_traceback(
     recorders = [start("--input", two_words, "--realtime") for _ in range(8)]
     for recorder in recorders:
         time.sleep(0.04)  # not to wait for anything, but to come at different moments
+        while is_python_starting(recorder.pid):  # a traceback then is not ours
+            time.sleep(0.001)
         recorder.send(number)
     for recorder in recorders:
         code = recorder.wait(10)
