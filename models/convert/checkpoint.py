@@ -23,6 +23,8 @@ class Checkpoint:
     model: ParakeetForTDT
     pieces: tuple[str, ...]
     """By id, blank not among them."""
+    digest: str = ""
+    """Of the weights: tells what was made of them from what was made of others."""
 
     @property
     def config(self) -> Any:  # noqa: ANN401  transformers' own
@@ -53,7 +55,12 @@ def load(folder: Path) -> Checkpoint:
     torch.set_grad_enabled(False)
     model = ParakeetForTDT.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager")
     pieces = read_pieces(folder)[: model.config.blank_token_id]
-    return Checkpoint(folder.resolve().name, model.eval(), pieces)
+    digest = hashlib.sha256()
+    for weights in sorted(folder.glob("*.safetensors")):
+        with weights.open("rb") as stream:
+            while block := stream.read(1 << 20):
+                digest.update(block)
+    return Checkpoint(folder.resolve().name, model.eval(), pieces, digest.hexdigest()[:16])
 
 
 def read_pieces(folder: Path) -> tuple[str, ...]:
@@ -70,11 +77,18 @@ def read_pieces(folder: Path) -> tuple[str, ...]:
     return tuple(text(fields(entry)[1][0]) for entry in entries)
 
 
-def write_manifest(out: Path, facts: dict[str, Any], names: list[str]) -> None:
-    """Note sizes and sums of `names`, files or folders, beside what the manifest already lists."""
-    path = out / MANIFEST
-    known = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    files = known.get("files", {})
+def is_current(out: Path, name: str, stamp: str) -> bool:
+    """Return whether a file or package is there, made as `stamp` says."""
+    return (out / name).exists() and _manifest(out).get("made", {}).get(name) == stamp
+
+
+def write_manifest(out: Path, checkpoint: Checkpoint, names: list[str], stamp: str = "") -> None:
+    """Note sizes and sums of `names`, files or folders, beside what the manifest already lists.
+
+    `stamp` says of what they were made and how; without one they are made each time.
+    """
+    known = _manifest(out)
+    files, made = known.get("files", {}), known.get("made", {})
     for name in names:
         root = out / name
         for file in sorted(root.rglob("*")) if root.is_dir() else [root]:
@@ -83,8 +97,18 @@ def write_manifest(out: Path, facts: dict[str, Any], names: list[str]) -> None:
                     "size": file.stat().st_size,
                     "sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
                 }
-    present = {name: files[name] for name in sorted(files) if (out / name).is_file()}
-    write(path, json.dumps(known | facts | {"files": present}, indent=2) + "\n")
+        if stamp:
+            made[name] = stamp
+    parts = {
+        "files": {name: files[name] for name in sorted(files) if (out / name).is_file()},
+        "made": {name: made[name] for name in sorted(made) if (out / name).exists()},
+    }
+    write(out / MANIFEST, json.dumps(known | checkpoint.facts | parts, indent=2) + "\n")
+
+
+def _manifest(out: Path) -> dict[str, Any]:
+    path = out / MANIFEST
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
 
 
 def write(path: Path, content: str) -> None:

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from models.convert import networks
-from models.convert.checkpoint import Checkpoint, load, write, write_manifest
+from models.convert.checkpoint import Checkpoint, is_current, load, write, write_manifest
 from parakeet_coreml.audio import HOP, MODEL_WINDOW
 from parakeet_coreml.mel import BINS
 
@@ -70,21 +70,22 @@ def convert(
 ) -> None:
     """Write packages, vocabulary and manifest into `out`."""
     out.mkdir(parents=True, exist_ok=True)
-    made = components(checkpoint, preprocessor, fused=fused)
-    for component in made:
+    for component in components(checkpoint, preprocessor, fused=fused):
+        bits = weights if component.name in {"Encoder", "Preprocessor"} else "fp16"
+        bits = "fp32" if component.single else bits
         target = out / f"{component.name}.mlpackage"
-        if target.exists():
+        stamp = f"{checkpoint.digest} {bits}"
+        if is_current(out, target.name, stamp):
             print(f"{target.name}: already there")
             continue
         began = time.monotonic()
-        compressed = weights if component.name in {"Encoder", "Preprocessor"} else "fp16"
-        save(package(component, "fp16" if component.single else compressed), target)
+        save(package(component, bits), target)
         size = sum(file.stat().st_size for file in target.rglob("*") if file.is_file())
         print(f"{target.name}: {size / 1e6:.1f} MB in {time.monotonic() - began:.0f} s")
+        write_manifest(out, checkpoint, [target.name], stamp)
     vocabulary = {str(number): piece for number, piece in enumerate(checkpoint.pieces)}
     write(out / VOCAB, json.dumps(vocabulary, ensure_ascii=False) + "\n")
-    names = [VOCAB, *(f"{component.name}.mlpackage" for component in made)]
-    write_manifest(out, checkpoint.facts, names)
+    write_manifest(out, checkpoint, [VOCAB])
 
 
 def components(
@@ -172,7 +173,7 @@ def package(component: Component, weights: str) -> Any:  # noqa: ANN401  coremlt
 def compressed(model: Any, weights: str) -> Any:  # noqa: ANN401  coremltools' own
     """Store weights of more than 2,048 numbers as asked."""
     cto = coremltools().optimize.coreml
-    if weights == "fp16":
+    if weights in {"fp16", "fp32"}:
         return model
     if weights == "int8":
         how = cto.OpLinearQuantizerConfig(mode="linear_symmetric", dtype=np.int8)
@@ -196,6 +197,7 @@ def save(model: Any, target: Path) -> None:  # noqa: ANN401  coremltools' own
     shutil.rmtree(partial, ignore_errors=True)
     model.save(str(partial))
     os.chmod(partial / "Data/com.apple.CoreML/model.mlmodel", 0o644)  # noqa: PTH101  it comes as 0600
+    shutil.rmtree(target, ignore_errors=True)  # of another checkpoint
     os.replace(partial, target)  # noqa: PTH105  says what it does
 
 

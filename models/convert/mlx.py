@@ -15,11 +15,9 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from models.convert.checkpoint import Checkpoint, load, write, write_manifest
+from models.convert.checkpoint import Checkpoint, is_current, load, write, write_manifest
 from parakeet_coreml.audio import SAMPLE_RATE, SUBSAMPLING
 from parakeet_coreml.mel import BINS
-
-FILES = ("config.json", "model.safetensors")
 
 RENAMED = (
     ("encoder.subsampling.layers.", "encoder.pre_encode.conv."),
@@ -57,7 +55,7 @@ def convert(checkpoint: Checkpoint, out: Path) -> None:
     """Write weights, configuration and manifest into `out`."""
     out.mkdir(parents=True, exist_ok=True)
     target = out / "model.safetensors"
-    if target.exists():
+    if is_current(out, target.name, checkpoint.digest):
         print(f"{target.name}: already there")
     else:
         partial = target.with_name(target.name + ".partial")
@@ -65,11 +63,12 @@ def convert(checkpoint: Checkpoint, out: Path) -> None:
         partial.chmod(0o644)  # it comes as 0600
         partial.replace(target)
         print(f"{target.name}: {target.stat().st_size / 1e6:.1f} MB")
+        write_manifest(out, checkpoint, [target.name], checkpoint.digest)
     path = out / "config.json"
     # The ONNX form beside it has a config.json too, of other keys.
     known = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     write(path, json.dumps(known | configuration(checkpoint), ensure_ascii=False, indent=1) + "\n")
-    write_manifest(out, checkpoint.facts, list(FILES))
+    write_manifest(out, checkpoint, [path.name])
 
 
 def weights(model: Any) -> Iterator[tuple[str, Tensor]]:  # noqa: ANN401  transformers' own

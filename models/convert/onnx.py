@@ -20,7 +20,7 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 from torch import Tensor, nn
 
 from models.convert import networks
-from models.convert.checkpoint import Checkpoint, load, write, write_manifest
+from models.convert.checkpoint import Checkpoint, is_current, load, write, write_manifest
 from parakeet_coreml.audio import SUBSAMPLING
 from parakeet_coreml.mel import BINS
 from parakeet_coreml.vocab import BLANK_PIECE
@@ -60,21 +60,19 @@ def main() -> None:
 def convert(checkpoint: Checkpoint, out: Path, *, int8: bool = False) -> None:
     """Write graphs, vocabulary, configuration and manifest into `out`."""
     out.mkdir(parents=True, exist_ok=True)
-    made = []
+    stamp = f"{checkpoint.digest} {'int8' if int8 else 'fp32'}"
     for graph in graphs(checkpoint):
         target = out / f"{graph.name}{'.int8' if int8 else ''}.onnx"
-        if target.exists():
+        if is_current(out, target.name, stamp):
             print(f"{target.name}: already there")
-        else:
-            with tempfile.TemporaryDirectory(dir=out) as folder:
-                export(graph, Path(folder) / target.name, int8=int8)
-                for file in sorted(Path(folder).iterdir(), reverse=True):  # the graph itself last
-                    file.replace(out / file.name)
-            print(f"{target.name}: {target.stat().st_size / 1e6:.1f} MB")
-        made += [
-            target.name,
-            *([f"{target.name}.data"] if (out / f"{target.name}.data").exists() else []),
-        ]
+            continue
+        with tempfile.TemporaryDirectory(dir=out) as folder:
+            export(graph, Path(folder) / target.name, int8=int8)
+            for file in sorted(Path(folder).iterdir(), reverse=True):  # the graph itself last
+                file.replace(out / file.name)
+        print(f"{target.name}: {target.stat().st_size / 1e6:.1f} MB")
+        beside = [name for name in [f"{target.name}.data"] if (out / name).exists()]
+        write_manifest(out, checkpoint, [target.name, *beside], stamp)
     pieces = [*checkpoint.pieces, BLANK_PIECE]
     write(out / "vocab.txt", "".join(f"{piece} {i}\n" for i, piece in enumerate(pieces)))
     about = {"model_type": "nemo-conformer-tdt", "features_size": BINS}
@@ -82,7 +80,7 @@ def convert(checkpoint: Checkpoint, out: Path, *, int8: bool = False) -> None:
     path = out / "config.json"
     known = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     write(path, json.dumps(known | about, ensure_ascii=False, indent=1) + "\n")
-    write_manifest(out, checkpoint.facts, [*made, *SMALL_FILES])
+    write_manifest(out, checkpoint, list(SMALL_FILES))
 
 
 def graphs(checkpoint: Checkpoint) -> list[Graph]:
