@@ -13,11 +13,11 @@ from support import requires
 import parakeet_coreml
 from parakeet_coreml.audio import MODEL_WINDOW, Samples
 from parakeet_coreml.backends import BackendSpec, open_backend
-from parakeet_coreml.backends.base import Backend
 from parakeet_coreml.backends.coreml import CoreMLNetworks, Programs
 from parakeet_coreml.backends.mil import Evaluator
 from parakeet_coreml.backends.mlpackage import describe
 from parakeet_coreml.mel import log_mel, valid_frames
+from parakeet_coreml.result import Token
 from parakeet_coreml.tdt import greedy
 
 PACKAGE = Path(parakeet_coreml.__file__).parent
@@ -33,14 +33,13 @@ def window() -> Samples:
 
 
 @cache
-def opened(name: str) -> Backend:
-    return open_backend(BackendSpec(name, "tiny-en", str(MODEL)))[0]
+def tokens(name: str) -> tuple[Token, ...]:
+    backend, _ = open_backend(BackendSpec(name, "tiny-en", str(MODEL)))
+    return backend.transcribe(window()).tokens
 
 
-@cache
-def heard(name: str) -> tuple[tuple[int, int, int], ...]:
-    tokens = opened(name).transcribe(window()).tokens
-    return tuple((token.id, token.start, token.duration) for token in tokens)
+def heard(name: str) -> list[tuple[int, int, int]]:
+    return [(token.id, token.start, token.duration) for token in tokens(name)]
 
 
 @pytest.fixture(params=BACKENDS)
@@ -56,8 +55,8 @@ def test_every_backend_hears_the_same_tokens_at_the_same_places(backend: str) ->
 
 
 def test_probabilities_agree(backend: str) -> None:
-    ours = [token.probability for token in opened(backend).transcribe(window()).tokens]
-    theirs = [token.probability for token in opened("onnx").transcribe(window()).tokens]
+    ours = [token.probability for token in tokens(backend)]
+    theirs = [token.probability for token in tokens("onnx")]
 
     np.testing.assert_allclose(ours, theirs, atol=0.03)
 
@@ -100,10 +99,10 @@ def test_the_words_survive_results_rounded_to_halves() -> None:
     )
 
     frames = networks.encode(window())
-    tokens = [emission.token for emission in greedy(networks, frames)]
+    found = [emission.token for emission in greedy(networks, frames)]
 
     assert np.isfinite(frames).all()
-    assert tokens == [token for token, _, _ in heard("coreml")]
+    assert found == [token.id for token in tokens("coreml")]
 
 
 def test_the_manifest_tells_the_truth_of_every_form() -> None:
@@ -132,7 +131,7 @@ def test_parakeet_mlx_searches_to_the_same_tokens() -> None:
     )
     frames = networks.encode(window())
 
-    (tokens,), _ = networks._model.decode(mlx.mx.array(frames[None]), last_token=[networks.blank])
+    (found,), _ = networks._model.decode(mlx.mx.array(frames[None]), last_token=[networks.blank])
 
     ours = [(emission.token, emission.frame) for emission in greedy(networks, frames)]
-    assert [(token.id, round(token.start / 0.08)) for token in tokens] == ours
+    assert [(token.id, round(token.start / 0.08)) for token in found] == ours
