@@ -18,7 +18,9 @@ from support import requires
 from test_privacy import HARMLESS, OTHERS, TRACED, WRITES, quiet_environment
 
 from parakeet_coreml import doctor, manifest, models
+from parakeet_coreml.backends import binding
 from parakeet_coreml.choice import Choice
+from parakeet_coreml.errors import ModelUnusableError
 from parakeet_coreml.manifest import MARKER, Manifest
 
 pytest_plugins = ("host_fixtures",)
@@ -382,3 +384,40 @@ def test_a_probe_that_cannot_start_or_does_not_end_is_told(
     monkeypatch.setattr(doctor, "PATIENCE", 0.2)
     answers = doctor.Probes().answers()
     assert all("no answer within" in str(answer["failed"]) for answer in answers.values())
+
+
+def test_an_absent_package_that_every_recording_needs_is_told(
+    probed: Probed, small: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doctor, "NEEDED", ("numpy", "no_such_package"))
+    report = examine(tmp_path)
+    assert (report.exit_code, len(report.problems)) == (1, 1)
+    assert "no_such_package" in report.problems[0].message
+    assert report.libraries["numpy"] is not None
+
+
+# A Mac, as far as it can be played
+
+
+def test_a_mac_shows_its_units_and_where_core_ml_keeps_what_it_compiled(
+    probed: Probed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "platform", "darwin")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    kept = tmp_path / "Library/Caches/parakeet-coreml/com.apple.e5rt.e5bundlecache"
+    kept.mkdir(parents=True)
+    (kept / "H13G.e5").write_bytes(bytes(7))
+    probed(coreml={"runtime": "coreml"})
+    report = doctor.examine(Choice("tiny-en", str(tmp_path), "coreml", "all"), None)
+    assert {"what": "Core ML's compiled models", "path": str(kept), "bytes": 7} in report.caches
+    assert (report.compute_units["used"], report.compute_units["selected"]) == (True, "all")
+    assert "  compute units: all" in report.to_text().splitlines()
+
+
+def test_a_mac_without_coremltools_is_told_what_to_install(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(binding, "runtime", lambda: "coreml")
+    with pytest.raises(ModelUnusableError) as caught:
+        doctor.runtime_of("coreml")
+    assert caught.value.hint == doctor.INSTALL["coreml"]
