@@ -1,6 +1,7 @@
 # Every target sets up what it needs; none wants to be told anything first.
 PYTHON ?= python3
 VENV := .venv
+EXTRAS ?= dev
 BIN := $(VENV)/bin
 SAMPLE := parakeet_coreml/samples/speech.wav
 
@@ -58,7 +59,7 @@ $(VENV)/.run: pyproject.toml
 
 $(VENV)/.dev: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[$(EXTRAS)]'
 	@touch $@
 
 # Of its own: PyInstaller takes whatever it finds, and the tests bring much that must not get in.

@@ -254,16 +254,18 @@ def _fill_gaps(
             if w.centre >= left and (right is None or w.centre < right)
         ]
         words = [waiting[i] for i in due]
-        if words and _fits(seam, words, left, right):
+        # The word before may be the whole of what is held as a fragment, timed a little otherwise.
+        apart = j == between.start or not words or words[0].start >= left + MARGIN
+        if words and _fits(seam, words, left, right, apart=apart):
             fills.setdefault(j, []).extend(words)
             # Where times fall, a word may lie in two gaps: it is printed once, and in order.
             waiting = waiting[due[-1] + 1 :]
 
 
-def _fits(seam: Seam, words: Sequence[Word], left: int, right: int | None) -> bool:
+def _fits(seam: Seam, words: Sequence[Word], left: int, right: int | None, *, apart: bool) -> bool:
     span = words[-1].stop - words[0].start
     if right is not None and right - left < span + MARGIN:
         return False
     # The last frames of a window are where fragments and invented words come from.
     clear_of_end = words[-1].stop <= seam.stop - MARGIN
-    return clear_of_end or right is None or right >= seam.stop + LOOSE
+    return clear_of_end or (apart and (right is None or right >= seam.stop + LOOSE))

@@ -139,6 +139,13 @@ def test_a_word_centred_on_the_cut_is_the_later_window_s() -> None:
     assert (text_of(first), text_of(seam.held)) == ("a", "b")
 
 
+def test_a_fragment_at_the_edge_is_not_printed_behind_the_whole_word() -> None:
+    earlier = [word("three", 171, 6), word("fo", 186, 1)]
+    later = [word("four", 184), word("five", 197, 3)]
+    first, second = joined(earlier, later, cut=175, stop=187)
+    assert text_of(first + second) == "three four five"
+
+
 def test_the_last_window_holds_nothing_back() -> None:
     # Its last token may last longer than the window does: a frame at least.
     fresh, seam = Seam().join(words_of(parsed("▁a@10 ▁b@186:4")), cut=187 * FRAME, stop=187 * FRAME)
