@@ -71,6 +71,7 @@ COMPONENTS = (
     Component("model manifests", _INNER + r"parakeet_coreml/manifests/[\w.-]+\.json", 0.1),
     Component("sample", _INNER + r"parakeet_coreml/samples/speech\.(wav|txt)", 2),
     Component("tiny-en", _INNER + r"parakeet_coreml/tiny_en/[\w./-]+", 60),
+    Component("versions", _INNER + r"[\w.]+-[\w.]+\.dist-info/METADATA", 0.2),
     Component("licences", _INNER + r"licences/[\w./-]+", 1),
 )
 

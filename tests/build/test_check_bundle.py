@@ -39,6 +39,7 @@ LINUX = {
     "_internal/parakeet_coreml/manifests/v3-onnx.json": 1,
     "_internal/parakeet_coreml/samples/speech.wav": 1,
     "_internal/licences/numpy/LICENSE.txt": 1,
+    "_internal/numpy-2.4.6.dist-info/METADATA": 1,
 }
 
 MAC = {
@@ -57,6 +58,7 @@ MAC = {
     "_internal/parakeet_coreml/manifests/v3-coreml.json": 1,
     "_internal/parakeet_coreml/samples/speech.wav": 1,
     "_internal/licences/numpy/LICENSE.txt": 1,
+    "_internal/numpy-2.4.6.dist-info/METADATA": 1,
 }
 
 
@@ -78,7 +80,7 @@ def test_a_folder_as_it_should_be_passes(files: dict[str, int], variant: str) ->
         "_internal/libmvec.so.1",
         "_internal/torch/lib/libtorch.so",
         "_internal/setuptools/_vendor/vendored.txt",
-        "_internal/click-8.5.1.dist-info/METADATA",
+        "_internal/click-8.5.1.dist-info/RECORD",
         "_internal/_tkinter.cpython-311-x86_64-linux-gnu.so",
         "notes.txt",
         "_internal/coremltools/libmodelpackage.so",
