@@ -50,7 +50,7 @@ def trace(folder: Path, *arguments: str | Path) -> list[str]:
 
 
 def assert_private(calls: list[str], folder: Path) -> None:
-    assert any("parakeet_coreml" in call for call in calls), "the trace holds nothing"
+    assert any(re.search("parakeet.coreml", call) for call in calls), "the trace holds nothing"
     assert [call for call in calls if "AF_INET" in call] == []
     written = [path for call in calls for path in WRITES.findall(call)]
     assert [path for path in written if not HARMLESS.fullmatch(path)] == []
