@@ -7,7 +7,7 @@ They know nothing of the bundle, so PortAudio would be missed, or another one ta
 takes 9 ms to load and to answer.
 """
 
-import _signal
+import _signal  # type: ignore[import-not-found]  # typeshed leaves the inner module out
 import os
 import sys
 
