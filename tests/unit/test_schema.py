@@ -158,6 +158,6 @@ def test_typescript_knows_what_may_be_absent() -> None:
 def test_hosts_are_told_what_to_do_with_every_error_and_warning() -> None:
     guide = (ROOT / "docs" / "HOSTS.md").read_text(encoding="utf-8")
     rows = set(re.findall(r"^\| (\d+) \| `(\w+)` \| .+ \|$", guide, re.MULTILINE))
-    errors = {ParakeetError, *ParakeetError.__subclasses__()}
+    errors: set[type[ParakeetError]] = {ParakeetError, *ParakeetError.__subclasses__()}
     assert rows == {(str(error.exit_code), error.name) for error in errors}
     assert set(re.findall(r"^\| `(\w+)` \| ", guide, re.MULTILINE)) >= set(WARNINGS)
