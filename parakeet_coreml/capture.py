@@ -407,7 +407,7 @@ def _sounddevice() -> Any:  # noqa: ANN401  sounddevice is untyped
     """Import sounddevice, which starts PortAudio."""
     try:
         import sounddevice  # noqa: PLC0415  may hang, and must load on a daemon thread
-    except OSError as error:
+    except (ImportError, OSError) as error:
         raise NoDeviceError(
             f"cannot load PortAudio: {_one_line(error)}",
             "install it: libportaudio2 on Debian, portaudio elsewhere",

@@ -4,6 +4,8 @@ import json
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
+from parakeet_coreml.errors import ModelUnusableError
+
 if TYPE_CHECKING:  # NumPy must not load before the microphone runs
     from parakeet_coreml.backends.base import Backend
 
@@ -61,6 +63,16 @@ def open_backend(spec: BackendSpec) -> "tuple[Backend, BackendInfo]":
     Raises `ModelUnusableError` if the files are not what the backend needs, `ModelMissingError` or
     `ModelCorruptError` if they are absent or damaged.
     """
+    try:
+        return _open(spec)
+    except ImportError as error:
+        raise ModelUnusableError(
+            f"the backend {spec.backend} cannot be loaded: {error}",
+            "install what it needs, or choose another with --backend",
+        ) from error
+
+
+def _open(spec: BackendSpec) -> "tuple[Backend, BackendInfo]":
     # Imported here, one branch each: nothing else of the package may load a runtime.
     if spec.backend == "scripted":
         from parakeet_coreml.backends import scripted  # noqa: PLC0415  lazy by design

@@ -2,6 +2,7 @@
 
 import json
 import math
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from importlib.util import find_spec
@@ -12,9 +13,11 @@ import pytest
 import tiny_onnx
 from support import requires
 
+from parakeet_coreml import backends
 from parakeet_coreml.audio import HOP, SAMPLE_RATE, Samples
 from parakeet_coreml.backends import BackendInfo, BackendSpec, open_backend
 from parakeet_coreml.backends.base import Backend
+from parakeet_coreml.errors import ModelUnusableError
 from parakeet_coreml.result import Hypothesis
 
 
@@ -146,3 +149,14 @@ def test_closing_twice_is_closing_once(name: str, tmp_path: Path) -> None:
     backend, _ = open_backend(OPENERS[name](tmp_path))
     backend.close()
     backend.close()
+
+
+@pytest.mark.parametrize("name", ["onnx", "coreml", "mlx"])
+def test_a_backend_that_is_left_out_of_a_bundle_is_one_clear_error(
+    name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    # None makes an import fail, as in a frozen program that was built without the module.
+    monkeypatch.setitem(sys.modules, f"parakeet_coreml.backends.{name}", None)
+    monkeypatch.delattr(backends, name, raising=False)
+    with pytest.raises(ModelUnusableError, match=f"backend {name} cannot be loaded"):
+        open_backend(BackendSpec(name, "model", str(tmp_path)))
