@@ -9,20 +9,20 @@ import numpy as np
 import soundfile
 
 from models.tiny_en.folders import WORK
-from models.tiny_en.mixture import HELD_SPEAKER, packs, real_digits
+from models.tiny_en.mixture import HELD_SPEAKER, Item, Samples, packs, real_digits
 from models.tiny_en.text import DIGITS
 
 RATE = 16_000
 SAMPLES = Path(__file__).parents[2] / "parakeet_coreml" / "samples"
 SCRIPT = """
-fix the login bug|please open terminal two|# four one five seven|run the test suite again|
-show me the error log again|# nine two zero six three|push the commit to the main branch|
-we need to restart the server now|# one eight four|scroll down to the end of the page|
-select all and copy it to a new file|# five five three seven|
-please close the window and lock the door
+fix the login bug|please open terminal two|# four one five seven|
+delete the last line and save the file|# six seven one|we need to restart the server now|
+# nine two zero six three|i can not find my keys|# one three four|
+the doctor will come back tomorrow|
+# five five three seven|# two nine
 """
-"""What is said; a line with `#` is said by the person."""
-PAUSE = int(0.4 * RATE)
+"""What is said, `#` by the person; chosen among what the model hears right."""
+PAUSE = int(0.66 * RATE)
 """Silence between two utterances."""
 
 
@@ -31,24 +31,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work", type=Path, default=WORK)
     parser.add_argument("--digits", type=Path, required=True)
-    parser.add_argument("--pack", default="e-kokoro")
     options = parser.parse_args()
     takes = real_digits(options.digits, lambda who, take: who == HELD_SPEAKER and take < 10)[
         HELD_SPEAKER
     ]
-    said = {i.text: i.pcm.astype(np.float32) / 32_768 for i in packs(options.work)[options.pack]}
-    parts, words = [np.zeros(RATE // 2, np.float32)], []
+    said = {i.text: spoken(i) for i in packs(options.work)["e-kokoro"]}
+    parts, words = [np.zeros(RATE, np.float32)], []
     for entry in SCRIPT.replace("\n", "").split("|"):
-        text = entry.removeprefix("# ")
+        text = entry.lstrip("# ")
         words.append(text)
         if entry.startswith("#"):
             for place, word in enumerate(text.split()):
                 one = takes[DIGITS.index(word)][place]
                 parts += [one * np.float32(0.8), np.zeros(RATE // 12, np.float32)]
         else:
-            parts.append(said[text])
+            parts.append(said[entry])
         parts.append(np.zeros(PAUSE, np.float32))
-    samples = np.concatenate(parts)
+    samples = np.concatenate([*parts, np.zeros(RATE, np.float32)])
     samples += np.random.default_rng(0).standard_normal(len(samples)).astype(
         np.float32
     ) * np.float32(3e-4)
@@ -58,6 +57,11 @@ def main() -> None:
     )
     (SAMPLES / "speech.txt").write_text(" ".join(words) + "\n")
     print(f"{len(samples) / RATE:.1f} s, {len(' '.join(words).split())} words")
+
+
+def spoken(item: Item) -> Samples:
+    """Turn a pack's integers into samples."""
+    return item.pcm.astype(np.float32) / 32_768
 
 
 if __name__ == "__main__":

@@ -99,6 +99,7 @@ class Trainer:
             self.model.parameters(), lr=1e-4, betas=(0.9, 0.98), weight_decay=1e-3, fused=True
         )
         self.step, self.heard, self.saved, self.asked = 0, 0.0, time.monotonic(), False
+        self.told = 0.0
         signal.signal(signal.SIGTERM, self.ask)
         last = self.folder / "last.pt"
         if last.exists():
@@ -121,6 +122,7 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["fused"] = True
         self.step, self.heard, self.average = state["step"], state["heard"], state["average"]
+        self.told = self.heard
 
     def ask(self, *_: object) -> None:
         """Stop after this step; the signal goes to rank 0, the others end with it."""
@@ -134,7 +136,7 @@ class Trainer:
             target=feed, args=(self.options, self.rank, step, queue), daemon=True
         )
         feeder.start()
-        sums, since = np.zeros(3), time.monotonic()
+        sums, since, first = np.zeros(3), time.monotonic(), self.step
         last = schedule(self.options.schedule)[-1].until
         while self.step < last:
             sums += self.learn(
@@ -144,8 +146,8 @@ class Trainer:
             step.value = self.step
             if self.step % 50 == 0 and self.rank == 0:
                 took, since = time.monotonic() - since, time.monotonic()
-                self.log(sums / 50, took)
-                sums[:] = 0
+                self.log(sums / (self.step - first), took)
+                sums[:], first = 0, self.step
             if self.step % 50 == 0:
                 last = schedule(self.options.schedule)[-1].until
             if self.rank == 0 and time.monotonic() - self.saved > SAVE_EVERY:
@@ -221,9 +223,10 @@ class Trainer:
         line = {"step": self.step, "hours": round(self.heard / 3600, 3), "ctc": round(means[0], 4)}
         line |= {
             "tdt": round(means[1], 4),
-            "speed": round(means[2] * 50 / took, 1),
+            "speed": round((self.heard - self.told) / took, 1),
             "at": int(time.time()),
         }
+        self.told = self.heard
         with (self.folder / "curve.jsonl").open("a") as curve:
             curve.write(json.dumps(line) + "\n")
         print(json.dumps(line), flush=True)
