@@ -35,7 +35,10 @@ class Choice:
     def spec(self) -> BackendSpec:
         """Find the model's files, by names and sizes. Raises what `models.resolve` raises."""
         model = models.resolve(self.model, self.backend_name, self.folder)
-        return BackendSpec(self.backend_name, model.name, str(model.directory), self.units)
+        folder = str(self.folder.absolute()) if self.folder else ""
+        return BackendSpec(
+            self.backend_name, model.name, str(model.directory), self.units, models_dir=folder
+        )
 
     def verify(self) -> None:
         """Read every byte of the model. Raises what `models.verify` raises."""

@@ -22,7 +22,7 @@ the doctor will come back tomorrow|
 # five five three seven|# two nine
 """
 """What is said, `#` by the person; chosen among what the model hears right."""
-PAUSE = int(0.66 * RATE)
+PAUSE = int(0.78 * RATE)
 """Silence between two utterances."""
 
 

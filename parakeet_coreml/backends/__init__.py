@@ -24,6 +24,8 @@ class BackendSpec:
     directory: str
     """Folder with the model's files; for `scripted`, the script's path."""
     compute_units: str = "cpu_and_ne"
+    models_dir: str = ""
+    """Folder of models that was asked for; Core ML keeps what it compiled there."""
     served: int = 0
     """Windows answered or given up before this process started."""
     attempt: int = 0

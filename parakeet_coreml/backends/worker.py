@@ -421,10 +421,19 @@ def _spawn(spec: BackendSpec) -> subprocess.Popen[bytes]:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=_stderr(),
-            env={**os.environ, "ORT_DISABLE_TELEMETRY": "1"},
+            env=_environment(spec),
         )
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _environment(spec: BackendSpec) -> dict[str, str]:
+    """Return the worker's environment: no telemetry, one thread for small matrix products."""
+    # OpenBLAS threads spin and fight for cores; runtimes bring their own threads where they pay.
+    settings = {"OPENBLAS_NUM_THREADS": "1", **os.environ, "ORT_DISABLE_TELEMETRY": "1"}
+    if spec.models_dir:
+        settings["PARAKEET_COREML_MODELS_DIR"] = spec.models_dir
+    return settings
 
 
 def _stderr() -> int | None:

@@ -10,6 +10,7 @@ import threading
 import time
 import zlib
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -686,3 +687,15 @@ print(len(tokens), backend.restarts)
     command = [sys.executable, "-c", code, str(path)]
     out = subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout
     assert out.split() == [b"4", b"0"]
+
+
+def test_the_worker_knows_the_folder_of_models_and_phones_nobody(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("ORT_DISABLE_TELEMETRY", "0")
+    monkeypatch.delenv("PARAKEET_COREML_MODELS_DIR", raising=False)
+    spec = BackendSpec("coreml", "v3", "/models/v3", models_dir="/models")
+    environment = worker._environment(spec)
+    assert environment["PARAKEET_COREML_MODELS_DIR"] == "/models"
+    assert environment["ORT_DISABLE_TELEMETRY"] == "1"
+    assert "PARAKEET_COREML_MODELS_DIR" not in worker._environment(replace(spec, models_dir=""))
