@@ -77,7 +77,9 @@ def test_the_built_in_model_is_heard(stage: Stage) -> None:
     sample = ROOT / "parakeet_coreml" / "samples" / "speech.wav"
     done = stage.run(*NODE, "--input", sample, "--model=tiny-en", "--backend=onnx")
     assert done.returncode == 0, done.stderr
-    assert {"run", "the", "test", "suite", "again", "close", "window"} <= set(done.stdout.split())
+    said = sample.with_suffix(".txt").read_text(encoding="utf-8").split()
+    heard = sum(word in done.stdout.split() for word in said)
+    assert heard >= 0.8 * len(said)
 
 
 @DICTATE
