@@ -465,12 +465,24 @@ def _verify(row: ModelState, choice: Choice) -> None:
     if choice.backend_name == "scripted" and row.chosen:
         return
     if manifest is None:
-        stated = _own_hashes(folder)
+        hashes = _own_hashes(folder)
+        stated = {path: sha256 for path, sha256 in hashes.items() if _is_of(row.backend, path)}
     else:
         stated = {file.path: file.sha256 for file in manifest.files}
     row.files = [_hashed(folder / path, path, sha256) for path, sha256 in stated.items()]
     if row.files:
         row.verified = all(file.ok for file in row.files)
+
+
+FORMS = {"onnx": (".onnx",), "coreml": (".mlpackage", ".mlmodelc"), "mlx": (".safetensors",)}
+"""What only one backend reads; a bundle may be without the other forms of a model."""
+
+
+def _is_of(backend: str, path: str) -> bool:
+    """Tell whether a file belongs to the model's form for a backend, or to all of them."""
+    own = FORMS.get(backend, ())
+    others = {suffix for form in FORMS.values() for suffix in form if suffix not in own}
+    return Path(path.partition("/")[0]).suffix not in others
 
 
 def _own_hashes(folder: Path) -> dict[str, str]:
