@@ -20,6 +20,12 @@ MIN_DECODE = SAMPLE_RATE // 10
 MEMORY = 30 * SAMPLE_RATE
 """Audio kept behind the newest sample: enough for the last window and for the noise floor."""
 
+FAINT = SAMPLE_RATE // 5
+"""So much faint sound that rises from the room may be a voice after all: 0.2 s."""
+
+SHORT = 2 * SAMPLE_RATE
+"""A recording this short may be one word without a pause to measure the room by."""
+
 CONTEXT = 2 * SAMPLE_RATE
 """Audio before the new part that is looked at to find where speech ends."""
 
@@ -108,10 +114,11 @@ def _regular(tape: Tape, stop: int, geometry: Geometry) -> Window:
 
 def _window(tape: Tape, start: int, stop: int, cut: int) -> Window:
     audio = tape.read(start, stop)
-    silent = speech.is_silence(audio)
-    # In a very quiet room the softest sounds lie far above the floor, and still are no voice.
     flags = speech.voiced(speech.levels_of(audio), _floor(tape, stop))
-    spoken = 0 if silent else int(flags.sum()) * speech.TICK
+    spoken = int(flags.sum()) * speech.TICK
+    # A turned-down microphone is below every absolute bound, but its voice is not flat.
+    silent = speech.is_silence(audio) and spoken < FAINT
+    spoken = 0 if silent else spoken
     return Window(start, stop, cut, audio, silent=silent, voiced=spoken)
 
 
@@ -146,11 +153,14 @@ def _last(tape: Tape, last_stop: int, geometry: Geometry) -> Window | None:
     levels, floor = speech.levels_of(tape.read(base, total)), _floor(tape, total) / speech.END
     fresh = speech.voiced(levels, floor)[-(-(last_stop - base) // speech.TICK) :]
     ended = speech.speech_end(levels, floor) if fresh.any() else None
-    if ended is None and last_stop:
+    if ended is None and last_stop and speech.is_silence(tape.read(last_stop, total)):
         return None
+    # Without a voice above the noise, all of it is looked at: energy never deletes speech.
     end = total if ended is None else min(total, base + ended)
     if end < MIN_DECODE:
         return None
     start = max(0, end - geometry.size)
     window = replace(_window(tape, start, end, end), closes_line=True, final=True)
+    if window.voiced == 0 and len(window.audio) < SHORT:
+        window = replace(window, voiced=len(window.audio))
     return None if window.silent else window

@@ -176,6 +176,8 @@ def devices(*, as_json: bool) -> int:
         return 0
     from parakeet_coreml.events import plain  # noqa: PLC0415  only here
 
+    if not found:
+        host.say("No microphone is there; connect one, or start the audio server")
     for device in found:
         mark = "*" if device.is_default else " "
         click.echo(

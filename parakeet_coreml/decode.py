@@ -13,15 +13,12 @@ import numpy as np
 from parakeet_coreml import speech
 from parakeet_coreml.audio import SAMPLE_RATE, Samples
 from parakeet_coreml.backends.base import Backend
-from parakeet_coreml.chunk import Window
+from parakeet_coreml.chunk import SHORT, Window
 from parakeet_coreml.errors import BackendFailedError
 from parakeet_coreml.result import Hypothesis
 
 SPOKEN = 2 * SAMPLE_RATE // 5
 """Speech that must not decode to nothing: 0.4 s."""
-
-SHORT = 2 * SAMPLE_RATE
-"""In a window shorter than this, any speech counts: the shortest real word is 0.34 s."""
 
 EARLIER = SAMPLE_RATE // 2
 """How far the second look starts before the window: 0.5 s."""

@@ -284,6 +284,8 @@ class Host:
         except OSError:
             data = b""
         if not data:
+            if self._pending.strip() == b"cancel":  # its line feed was forgotten
+                self._obey(b"cancel")
             self._on_stop("stdin_eof")
             return False
         *lines, self._pending = (self._pending + data).split(b"\n")

@@ -20,6 +20,9 @@ POLL = 0.02
 READ_BYTES = 1 << 16
 """Bytes read at once: what a pipe holds."""
 
+PIPE_BYTES = 1 << 20
+"""Bytes read after `stop` at most: what pipes are set to hold, and a writer may never end."""
+
 _TYPES: dict[str, np.dtype[np.int16] | np.dtype[np.float32]] = {
     "s16le": np.dtype("<i2"),
     "f32le": np.dtype("<f4"),
@@ -77,9 +80,10 @@ class PcmSource:
         self._stopped.set()
 
     def _reads(self) -> Iterator[bytes]:
-        """Yield what `os.read` gives until end of file, or one last read after `stop`."""
+        """Yield what `os.read` gives until end of file, or after `stop` until the pipe is empty."""
+        drained = 0
         try:
-            while True:
+            while drained < PIPE_BYTES:
                 last = self._stopped.is_set()
                 readable, _, _ = select.select([self._fd], [], [], 0 if last else POLL)
                 if readable:
@@ -88,7 +92,10 @@ class PcmSource:
                         return
                     if data is not None:
                         yield data
-                if last:
+                        drained += len(data) if last else 0
+                    elif last:
+                        return
+                elif last:
                     return
         except (OSError, ValueError) as error:
             raise StorageError(f"cannot read the audio on standard input: {error}") from error

@@ -171,4 +171,4 @@ def _account(monitor: Monitor, result: Decoded) -> None:
         monitor.silent += fresh
     else:
         monitor.transcribed += fresh
-        monitor.unheard += 0 if result.hypothesis else result.window.voiced
+        monitor.unheard += 0 if result.hypothesis else min(result.window.voiced, fresh)

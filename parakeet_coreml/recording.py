@@ -5,7 +5,6 @@ host's death is seen at every moment. The work happens on the thread `work`, cap
 (`pipeline`), stdout on `writer`. Nothing heavy is imported before the microphone runs.
 """
 
-import math
 import sys
 import threading
 import time
@@ -49,6 +48,9 @@ ABORT_PATIENCE = 0.2
 
 STUCK = 720.0
 """Seconds without any movement after a stop; above every limit that has an error of its own."""
+
+MAX_SECONDS = 1e9
+"""Largest limit that is one: 30 years."""
 
 CAPTURE_STUCK = 15.0
 """Seconds a source may take to end after it was told to stop."""
@@ -125,8 +127,11 @@ class Recording:
         self._options = options
         self._waterfall = waterfall
         self._geometry = Geometry.of(options.chunk_seconds, options.overlap_seconds)
-        if not (math.isfinite(options.max_seconds) and options.max_seconds > 0):
-            raise UsageError(f"--max-seconds must be above 0, not {options.max_seconds:g}")
+        if not 0 < options.max_seconds <= MAX_SECONDS:
+            raise UsageError(
+                f"--max-seconds must be above 0 and up to {MAX_SECONDS:g}, "
+                f"not {options.max_seconds:g}"
+            )
         if options.realtime and options.input == "-":
             raise UsageError(
                 "--realtime plays a file, not raw PCM", "its writer sets the pace; leave it out"
@@ -139,6 +144,7 @@ class Recording:
         self._monitor: Monitor | None = None
         self._refused: UsageError | None = None
         self._accepted = False
+        self._early: list[tuple[str, str]] = []
         self._unready = deque(("capture", "model"))
         self._ready: dict[str, dict[str, Value]] = {}
         self._exit_code = 0
@@ -212,10 +218,8 @@ class Recording:
     def _abort(self, code: int) -> None:
         """Leave now: the last line with what there is, no further transcription."""
         self._reason = "cancel"
-        monitor = self._monitor
-        if monitor is not None:
-            monitor.lost = monitor.captured - monitor.transcribed - monitor.silent
         self._accept()
+        self._report.event("timing", **self._timing())
         self._report.done(**self._meta())
         self._writer.flush(ABORT_PATIENCE)
         self._leave(code)
@@ -240,7 +244,9 @@ class Recording:
         if stopped is None or self._finished.is_set():
             return
         now = time.monotonic()
-        source_hangs = not self._captured.is_set() and now - stopped > CAPTURE_STUCK
+        # A source that can wait is held up by a slow model, and that has limits of its own.
+        waits = not self._options.live or self._captured.is_set()
+        source_hangs = not waits and now - stopped > CAPTURE_STUCK
         if source_hangs or now - self._moved > STUCK:
             self._fail(DeadlineError("the recording did not end after it was told to"))
             self._finished.set()
@@ -290,6 +296,8 @@ class Recording:
             if not self._accepted:
                 self._accepted = True
                 self._report.hello()
+                for code, message in self._early:
+                    self._report.event("warning", code=code, message=message)
 
     def _open_source(self) -> Source:
         # Imported here: each brings a library that the others do not need.
@@ -349,7 +357,7 @@ class Recording:
         try:
             info = self._info if wait is None else wait()
         except ParakeetError as error:
-            self._stop("model")
+            self._stop(error.name)
             if isinstance(error, ModelUnusableError):
                 # Whole files that will not load, or damaged ones: only their hashes can tell.
                 self._options.choice.verify()
@@ -419,7 +427,11 @@ class Recording:
 
     def _warn(self, code: str, message: str) -> None:
         self._moved = time.monotonic()
-        self._report.event("warning", code=code, message=message)
+        with self._lock:
+            if self._accepted:
+                self._report.event("warning", code=code, message=message)
+            else:  # what is refused leaves stdout empty
+                self._early.append((code, message))
         host.say(f"Warning: {message}")
 
     def _fail(self, error: ParakeetError) -> None:
@@ -466,11 +478,13 @@ class Recording:
         monitor = self._monitor
         account: dict[str, Value] = {}
         if monitor is not None:
+            captured, transcribed, silent = monitor.captured, monitor.transcribed, monitor.silent
+            # Not the pipeline's own count: it may have been left behind with windows undecoded.
             account = {
-                "captured": monitor.captured,
-                "transcribed": monitor.transcribed,
-                "silent": monitor.silent,
-                "lost": monitor.lost,
+                "captured": captured,
+                "transcribed": transcribed,
+                "silent": silent,
+                "lost": captured - transcribed - silent,
             }
         return {
             "backend": described.get("backend", self._spec.backend if self._spec else None),

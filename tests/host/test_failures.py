@@ -186,6 +186,14 @@ def test_a_script_that_is_none_does_not_load(start: Start, speech: Path, tmp_pat
     assert_failed(recorder, 22, "model_unusable")
 
 
+def test_a_model_that_does_not_load_leaves_the_account_balanced(start: Start, speech: Path) -> None:
+    recorder = start("--input", speech, "--meta", script={"load_fail": {"how": "error"}})
+    assert_failed(recorder, 22, "model_unusable")
+    account = recorder.done["samples"]
+    assert account["captured"] == account["transcribed"] + account["silent"] + account["lost"]
+    assert recorder.done["stop_reason"] == "model_unusable"
+
+
 def test_one_window_that_always_fails_costs_only_its_own_words(
     start: Start, tmp_path: Path
 ) -> None:
@@ -335,6 +343,40 @@ def test_a_storm_of_hangups_is_one_graceful_stop(start: Start, two_words: Path) 
         recorder.send(signal.SIGHUP)
     recorder.finish(0)
     assert recorder.heard == list(WORDS[:2])
+
+
+BUSY = """\
+import sys
+from parakeet_coreml import recording
+from parakeet_coreml.__main__ import main
+recording.CAPTURE_STUCK = 1.0
+sys.argv[0] = "parakeet-coreml"
+main()
+"""
+"""The program with little patience for a source that does not end."""
+
+
+def test_a_slow_model_is_waited_for_when_a_file_is_stopped(start: Start, tmp_path: Path) -> None:
+    program = tmp_path / "busy.py"
+    program.write_text(BUSY)
+    wav = write_wav(tmp_path / "long.wav", sound(*WORDS, rest=60.0))
+    skip = 'while [ "$1" != progressive-record ]; do shift; done'
+    wrap = f'{skip}; exec "{sys.executable}" "{program}" "$@"'
+    recorder = start("--input", wav, "--meta", script={"delay_s": 4.0}, wrap=wrap)
+    recorder.until("chunk", index=0)
+    recorder.send(signal.SIGINT)
+    recorder.finish(0)
+    assert recorder.heard
+    account = recorder.done["samples"]
+    assert account["captured"] == account["transcribed"] + account["silent"]
+
+
+def test_what_is_refused_leaves_stdout_empty_whatever_stdin_says(
+    start: Start, tmp_path: Path
+) -> None:
+    recorder = start("--input", tmp_path / "none.wav", "--realtime", "--events", "all")
+    recorder.write(b"foo\n")
+    recorder.finish(2)
 
 
 STUCK = """\

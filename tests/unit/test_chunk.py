@@ -267,13 +267,32 @@ def test_c20_c21_silent_windows_are_called_silent() -> None:
         assert all(w.silent and w.voiced == 0 for w in windows)
 
 
-def test_what_is_no_voice_is_no_speech_either() -> None:
-    # Far above the floor of a very quiet room, and still softer than any whisper.
+@pytest.mark.parametrize(("seconds", "silent"), [(0.1, True), (3.0, False)])
+def test_a_faint_sound_is_looked_at_if_it_lasts(seconds: float, silent: bool) -> None:
+    # Far above the floor of a very quiet room, and softer than any whisper: a turned-down input.
     audio = noise(30, 2e-5)
-    audio[5 * SAMPLE_RATE : 8 * SAMPLE_RATE] += noise(3, 0.0011)
+    start, stop = 5 * SAMPLE_RATE, round((5 + seconds) * SAMPLE_RATE)
+    audio[start:stop] += noise(3, 0.0011)[: stop - start]
     window = windows_of(audio)[0]
-    assert speech.voiced(speech.levels_of(window.audio), speech.FLOOR_MIN).any()
-    assert (window.silent, window.voiced) == (True, 0)
+    assert speech.is_silence(window.audio)
+    assert window.silent is silent
+    assert (window.voiced == 0) is silent
+
+
+def test_a_flat_room_is_silent_however_loud_within_the_bounds() -> None:
+    assert all(window.silent for window in windows_of(noise(30, 3e-4)))
+
+
+def test_a_tail_under_the_noise_is_looked_at_all_the_same() -> None:
+    audio = noise(17, 0.004)
+    *_, last = windows_of(audio)
+    assert (last.stop, last.final, last.voiced) == (17 * SAMPLE_RATE, True, 0)
+
+
+def test_a_short_recording_without_a_pause_is_taken_for_speech() -> None:
+    audio = noise(0.4, 0.01)
+    (window,) = windows_of(audio)
+    assert window.voiced == len(audio)
 
 
 def test_a_short_silent_recording_gives_no_window() -> None:
