@@ -20,6 +20,9 @@ MIN_DECODE = SAMPLE_RATE // 10
 MEMORY = 30 * SAMPLE_RATE
 """Audio kept behind the newest sample: enough for the last window and for the noise floor."""
 
+SLACK = 5 * SAMPLE_RATE
+"""Room for new audio before old audio is moved out of the way."""
+
 FAINT = SAMPLE_RATE // 5
 """So much faint sound that rises from the room may be a voice after all: 0.2 s."""
 
@@ -57,11 +60,11 @@ class Tape:
     def __init__(self) -> None:
         self.start = 0
         self.stop = 0
-        self._audio = np.empty(2 * MEMORY, dtype=np.float32)
+        self._audio = np.empty(MEMORY + SLACK, dtype=np.float32)
 
     def append(self, block: Samples) -> None:
         """Add audio and forget what is older than `MEMORY`, in whole ticks."""
-        for piece in np.array_split(block, max(1, -(-len(block) // MEMORY))):
+        for piece in np.array_split(block, max(1, -(-len(block) // SAMPLE_RATE))):
             self._make_room(len(piece))
             at = self.stop - self.start
             self._audio[at : at + len(piece)] = piece
