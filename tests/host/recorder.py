@@ -387,6 +387,25 @@ def command(*arguments: str | Path, wrap: str = "") -> list[str]:
     return [*shell, *PROGRAM, *map(str, arguments)]
 
 
+PATCHED = """\
+import sys
+from parakeet_coreml import files, pipeline, recording
+from parakeet_coreml.__main__ import main
+{changes}
+sys.argv[0] = "parakeet-coreml"
+main()
+"""
+
+
+def patched(folder: Path, *changes: str) -> str:
+    """Return a `wrap` that runs the program with changes like `recording.STUCK = 1.0`."""
+    program = folder / "patched.py"
+    program.write_text(PATCHED.format(changes="\n".join(changes)))
+    # Behind the interpreter and its switches come the arguments of the program itself.
+    skip = 'while [ "$1" != progressive-record ]; do shift; done'
+    return f'{skip}; exec "{sys.executable}" "{program}" "$@"'
+
+
 def write_script(folder: Path, **more: Any) -> Path:
     """Write a script for the tone backend, a new one each time."""
     path = folder / f"script{len(list(folder.glob('script*.json')))}.json"

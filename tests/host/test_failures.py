@@ -2,7 +2,6 @@
 
 import os
 import signal
-import sys
 import time
 from importlib.resources import files
 from pathlib import Path
@@ -18,6 +17,7 @@ from recorder import (
     Start,
     eventually,
     microphones_in_use,
+    patched,
     s16,
     sound,
     spoken,
@@ -243,26 +243,11 @@ def test_a_worker_killed_from_outside_changes_no_word(start: Start, tmp_path: Pa
     assert recorder.of("timing")[0]["restarts"] == 3
 
 
-OVERLOADED = """\
-import sys
-from parakeet_coreml import pipeline
-from parakeet_coreml.__main__ import main
-pipeline.BACKLOG = 4 * 16_000
-sys.argv[0] = "parakeet-coreml"
-main()
-"""
-"""The program, out of patience after 4 s of audio instead of 10 minutes."""
-
-
 def test_a_backend_that_cannot_keep_up_ends_the_recording_but_loses_nothing(
     start: Start, tmp_path: Path
 ) -> None:
-    program = tmp_path / "overloaded.py"
-    program.write_text(OVERLOADED)
     wav = write_wav(tmp_path / "long.wav", sound(*WORDS, rest=60.0))
-    # Behind the interpreter and its switches come the arguments of the program itself.
-    skip = 'while [ "$1" != progressive-record ]; do shift; done'
-    wrap = f'{skip}; exec "{sys.executable}" "{program}" "$@"'
+    wrap = patched(tmp_path, "pipeline.BACKLOG = 4 * 16_000")  # 4 s instead of 10 minutes
     recorder = start(
         "--input", wav, "--realtime", *SHORT, "--meta", script={"delay_s": 1.0}, wrap=wrap
     )
@@ -345,23 +330,9 @@ def test_a_storm_of_hangups_is_one_graceful_stop(start: Start, two_words: Path) 
     assert recorder.heard == list(WORDS[:2])
 
 
-BUSY = """\
-import sys
-from parakeet_coreml import recording
-from parakeet_coreml.__main__ import main
-recording.CAPTURE_STUCK = 1.0
-sys.argv[0] = "parakeet-coreml"
-main()
-"""
-"""The program with little patience for a source that does not end."""
-
-
 def test_a_slow_model_is_waited_for_when_a_file_is_stopped(start: Start, tmp_path: Path) -> None:
-    program = tmp_path / "busy.py"
-    program.write_text(BUSY)
     wav = write_wav(tmp_path / "long.wav", sound(*WORDS, rest=60.0))
-    skip = 'while [ "$1" != progressive-record ]; do shift; done'
-    wrap = f'{skip}; exec "{sys.executable}" "{program}" "$@"'
+    wrap = patched(tmp_path, "recording.CAPTURE_STUCK = 1.0")
     recorder = start("--input", wav, "--meta", script={"delay_s": 4.0}, wrap=wrap)
     recorder.until("chunk", index=0)
     recorder.send(signal.SIGINT)
@@ -379,26 +350,13 @@ def test_what_is_refused_leaves_stdout_empty_whatever_stdin_says(
     recorder.finish(2)
 
 
-STUCK = """\
-import sys
-from parakeet_coreml import files, recording
-from parakeet_coreml.__main__ import main
-recording.CAPTURE_STUCK = 1.0
-files.FileSource.stop = lambda self: None
-sys.argv[0] = "parakeet-coreml"
-main()
-"""
-"""The program with a source that does not end when it is told to."""
-
-
 def test_a_source_that_does_not_end_is_left_behind_with_the_words_so_far(
     start: Start, tmp_path: Path
 ) -> None:
-    program = tmp_path / "stuck.py"
-    program.write_text(STUCK)
     wav = write_wav(tmp_path / "long.wav", sound(*WORDS, rest=60.0))
-    skip = 'while [ "$1" != progressive-record ]; do shift; done'
-    wrap = f'{skip}; exec "{sys.executable}" "{program}" "$@"'
+    wrap = patched(
+        tmp_path, "recording.CAPTURE_STUCK = 1.0", "files.FileSource.stop = lambda self: None"
+    )
     recorder = start("--input", wav, "--realtime", *SHORT, wrap=wrap)
     recorder.until("chunk", index=0)
     recorder.say("stop")
