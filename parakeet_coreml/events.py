@@ -37,6 +37,9 @@ DROPPABLE = frozenset({"level", "partial"})
 MAX_LINE = 64 * 1024
 """Bytes a line may have, `done` excepted."""
 
+MAX_TEXT = MAX_LINE // 32
+"""Characters of a text for people: escaped each takes up to 12 bytes, and a line may have two."""
+
 ESCAPED = frozenset({"Cc", "Cf", "Zl", "Zp"})
 """Unicode categories that would act on a terminal or split a line."""
 
@@ -88,6 +91,11 @@ def plain(text: str) -> str:
     return "".join(c if unicodedata.category(c) not in {*ESCAPED, "Cs"} else " " for c in text)
 
 
+def _cut(text: str) -> str:
+    """Return a text for people as far as it fits into a line: a worker may send any length."""
+    return text if len(text) <= MAX_TEXT else text[: MAX_TEXT - 1] + "…"
+
+
 class JsonLines:
     """The lines of one recording for a host, `done` last and once."""
 
@@ -112,8 +120,9 @@ class JsonLines:
     def event(self, event: str, **fields: Value) -> None:
         """Write an opt-in line if it was asked for."""
         if event in self._events:
+            texts = {key: _cut(value) for key, value in fields.items() if isinstance(value, str)}
             with self._lock:
-                self._write({"type": event, **fields}, droppable=event in DROPPABLE)
+                self._write({"type": event, **fields, **texts}, droppable=event in DROPPABLE)
 
     def hello(self) -> None:
         """Write the first line: who speaks, in which schema."""
@@ -153,8 +162,8 @@ class JsonLines:
         line: ErrorLine = {
             "type": "error",
             "code": error.name,
-            "message": error.message,
-            "hint": error.hint,
+            "message": _cut(error.message),
+            "hint": _cut(error.hint),
         }
         with self._lock:
             self._write(line)
@@ -195,13 +204,8 @@ class Text:
         self._put = put
         self._screen = screen
         self._lock = threading.Lock()
-        self._texts: list[str] = []
+        self._begun = False
         self._open = True
-
-    @property
-    def full_text(self) -> str:
-        """Texts so far, joined by one space, empty ones skipped."""
-        return " ".join(filter(None, self._texts))
 
     def wants(self, _event: str) -> bool:
         """Tell that a person gets no events here."""
@@ -218,10 +222,10 @@ class Text:
         text = plain(text_of(words))
         with self._lock:
             if text and self._open:
-                space = " " if self._texts else ""
+                space = " " if self._begun else ""
                 shown = f"{CLEAR_LINE}{text}\n" if self._screen else space + text
                 self._put(shown.encode())
-                self._texts.append(text)
+                self._begun = True
 
     def error(self, error: ParakeetError) -> None:
         """Leave failures to stderr."""
@@ -231,6 +235,6 @@ class Text:
         with self._lock:
             if self._open and self._screen:
                 self._put(CLEAR_LINE.encode())
-            elif self._open and self._texts:
+            elif self._open and self._begun:
                 self._put(b"\n")
             self._open = False

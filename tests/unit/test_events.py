@@ -13,7 +13,12 @@ from strategies import word
 
 from parakeet_coreml import events
 from parakeet_coreml.audio import FRAME, SAMPLE_RATE
-from parakeet_coreml.errors import DeviceLostError, ParakeetError, UsageError
+from parakeet_coreml.errors import (
+    BackendFailedError,
+    DeviceLostError,
+    ParakeetError,
+    UsageError,
+)
 from parakeet_coreml.events import (
     DROPPABLE,
     EVENTS,
@@ -290,6 +295,27 @@ def test_the_longest_chunk_of_fast_speech_has_room_for_its_words() -> None:
     assert len(lines.objects[0]["words"]) == 600  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("char", ["x", "é", "\U0001f600", "\x1b", "\U000e0001", '"'])
+def test_what_is_told_to_people_is_cut_to_fit_a_line(char: str) -> None:
+    lines = Lines()
+    told = report(lines, names="all")
+    endless = "Core ML: " + char * 1_000_000
+    told.error(BackendFailedError(endless, endless))
+    told.event("warning", code="worker_restarted", message=endless)
+    told.event("partial", index=1, text=endless, t_ms=1)
+    assert all(len(line) <= MAX_LINE for line in lines.written)
+    error, warning, partial = lines.objects
+    for text in (error["message"], error["hint"], warning["message"], partial["text"]):
+        assert str(text)[:2000] == endless[:2000]
+        assert str(text).endswith(char + "…")
+
+
+def test_what_fits_is_not_cut() -> None:
+    lines = Lines()
+    report(lines).error(BackendFailedError("x" * events.MAX_TEXT))
+    assert lines.objects[0]["message"] == "x" * events.MAX_TEXT
+
+
 def test_done_has_everything_however_long() -> None:
     lines = Lines()
     told = report(lines)
@@ -453,4 +479,3 @@ def test_nothing_said_is_nothing_written() -> None:
     told = Text(lines.put, screen=False)
     told.done()
     assert lines.written == []
-    assert told.full_text == ""
