@@ -129,6 +129,8 @@ class Microphone:
     ) -> None:
         self.rate = 0
         self.channels = 1
+        self.seconds = 0.0
+        """None of it is there before it was heard."""
         self.device_name = ""
         self.lost_samples = 0
         """Samples at `rate` that the device lost by overflow, as far as the clock can tell."""
