@@ -51,6 +51,10 @@ class FileSource:
         self.rate: int = self._sound.samplerate
         self.channels: int = self._sound.channels
         self._check()
+        claimed = self._sound.frames
+        self.seconds: float | None = None if claimed >= UNKNOWN_LENGTH else claimed / self.rate
+        """Length as the header claims, at the end as it was found; None until that where it is
+        not claimed."""
 
     def blocks(self) -> Iterator[NDArray[np.float32]]:
         """Yield float32 blocks of shape (n, channels) at `rate`, in order.
@@ -149,9 +153,12 @@ class FileSource:
                 return block[:got], _reason(error)
 
     def _check_length(self, total: int) -> None:
-        """Tell if the file held less than its header claims."""
+        """Note how long the file was, and tell if it held less than its header claims."""
         claimed = self._sound.frames
-        if self._stopped.is_set() or claimed >= UNKNOWN_LENGTH:
+        if self._sound.closed:
+            return
+        self.seconds = total / self.rate
+        if claimed >= UNKNOWN_LENGTH:
             return
         if total < claimed and self._sound.format == "FLAC":
             raise StorageError(

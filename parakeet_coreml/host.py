@@ -233,14 +233,18 @@ class Host:
         self,
         finished: threading.Event,
         *,
-        stdout: int,
+        stdout: int | None,
         commands: bool,
         each: Callable[[], None],
     ) -> None:
-        """Serve the host until `finished` is set; `each` is called several times a second."""
+        """Serve the host until `finished` is set; `each` is called several times a second.
+
+        A reader of `stdout` may go where that is None: everything may have been read.
+        """
         poll = select.poll()
         poll.register(self._wake, select.POLLIN)
-        poll.register(stdout, 0)  # errors and hang-ups are always reported
+        if stdout is not None:
+            poll.register(stdout, 0)  # errors and hang-ups are always reported
         if commands:
             poll.register(STDIN, select.POLLIN)
         orphaned = False
@@ -249,7 +253,7 @@ class Host:
                 if fd == self._wake:
                     self._drain()
                 elif fd == stdout and event & GONE:
-                    poll.unregister(stdout)
+                    poll.unregister(fd)
                     self._on_lost()
                 elif fd == STDIN and not self._read_commands():
                     poll.unregister(STDIN)

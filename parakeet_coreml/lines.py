@@ -12,6 +12,7 @@ ERRORS = (ParakeetError.name, *(kind.name for kind in ParakeetError.__subclasses
 
 WARNINGS = (
     "capture_stall",
+    "input_left",
     "input_overflow",
     "mic_silent",
     "model_loading",

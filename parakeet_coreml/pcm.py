@@ -51,6 +51,8 @@ class PcmSource:
             )
         self.rate = rate
         self.channels = 1
+        self.seconds = 0.0
+        """None of it is known to be there before it has come."""
         self._fd = fd
         self._type = _TYPES[encoding]
         self._warn = warn
@@ -83,12 +85,15 @@ class PcmSource:
         """Yield what `os.read` gives until end of file, or after `stop` until the pipe is empty."""
         drained = 0
         try:
-            while drained < PIPE_BYTES:
+            while True:
                 last = self._stopped.is_set()
                 readable, _, _ = select.select([self._fd], [], [], 0 if last else POLL)
                 if readable:
                     data = self._read()
                     if data == b"":
+                        return
+                    if data is not None and drained >= PIPE_BYTES:
+                        self._warn("input_left", "audio that still came after the stop was left")
                         return
                     if data is not None:
                         yield data

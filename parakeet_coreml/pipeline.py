@@ -50,6 +50,8 @@ class Monitor:
     """Takes a failure the moment it happens; what was captured before it still comes."""
     end_live: Callable[[], None] | None
     """Ends a live recording that cannot be kept up with; None where the source can wait."""
+    spared: Callable[[], None] = lambda: None
+    """Told at the end of the audio that none of it has to be decoded."""
     captured: int = 0
     decoded: int = 0
     """Sample up to which windows went through the backend."""
@@ -91,15 +93,18 @@ def _ahead(windows: Iterator[Window], monitor: Monitor) -> Iterator[Window]:
     cut = queue.Queue(0 if monitor.end_live else READ_AHEAD)
 
     def run() -> None:
-        overloaded = False
+        overloaded, needed = False, False
         try:
             for window in windows:
+                needed = needed or not window.silent
                 cut.put(window)
                 behind = window.stop - monitor.decoded
                 if monitor.end_live and behind > BACKLOG and not overloaded:
                     overloaded = True
                     monitor.end_live()
                     monitor.failed(_overload())
+            if not needed:
+                monitor.spared()
             cut.put(None)
         except BaseException as error:  # noqa: BLE001  a bug on this thread must end the other one
             cut.put(error)

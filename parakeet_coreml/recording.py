@@ -52,6 +52,9 @@ STUCK = 720.0
 MAX_SECONDS = 1e9
 """Largest limit that is one: 30 years."""
 
+HEARD = 0.05
+"""Seconds of a file that may be left unread in silence: a rest that resampling rounds away."""
+
 CAPTURE_STUCK = 15.0
 """Seconds a source may take to end after it was told to stop."""
 
@@ -62,6 +65,11 @@ class Source(Protocol):
     @property
     def rate(self) -> int:
         """Sample rate of the blocks, in Hz."""
+        ...
+
+    @property
+    def seconds(self) -> float | None:
+        """Length of what is there to be read, 0 where sound comes as it is made; None: unknown."""
         ...
 
     def blocks(self) -> "Iterator[NDArray[np.float32]]":
@@ -151,8 +159,10 @@ class Recording:
         self._reason: str | None = None
         self._stopped_at: float | None = None
         self._moved = time.monotonic()
+        self._spared = False
         self._captured = threading.Event()
         self._finished = threading.Event()
+        self._drained = threading.Event()
         self._lock = threading.RLock()
 
     # On the main thread
@@ -170,12 +180,15 @@ class Recording:
         self._report = self._new_report(stdout)
         threading.excepthook = self._on_bug
         threading.Thread(target=self._work, name="work", daemon=True).start()
-        commands = self._options.live and host.takes_commands()
-        self._host.watch(self._finished, stdout=stdout, commands=commands, each=self._check)
+        self._serve(self._finished, stdout)
         if self._refused is not None:
             self._let_go()
             raise self._refused
         return self._end()
+
+    def _serve(self, until: threading.Event, stdout: int | None) -> None:
+        commands = self._options.live and host.takes_commands()
+        self._host.watch(until, stdout=stdout, commands=commands, each=self._check)
 
     def _new_report(self, stdout: int) -> events.JsonLines | events.Text:
         if self._options.format == "text":
@@ -192,12 +205,19 @@ class Recording:
         self._waterfall.mark("done")
         self._report.event("timing", **self._timing())
         self._report.done(**self._meta())
-        written = self._writer.flush(DRAIN_PATIENCE)
+        threading.Thread(target=self._drain, name="drain", daemon=True).start()
+        self._serve(self._drained, None)
         self._let_go()
-        if not written:
+        if not self._writer.flush(0):
             host.say("Error: stdout cannot be written; the rest of the text is lost")
             return OutputLostError.exit_code
         return self._exit_code
+
+    def _drain(self) -> None:
+        """Wait for stdout on a thread of its own: the user may lose patience meanwhile."""
+        self._writer.flush(DRAIN_PATIENCE)
+        self._drained.set()
+        self._host.wake()
 
     def _let_go(self) -> None:
         if self._source is not None:
@@ -214,6 +234,7 @@ class Recording:
                 self._waterfall.mark("stop")
         if self._source is not None:
             self._source.stop()
+        self._spare_model()
 
     def _abort(self, code: int) -> None:
         """Leave now: the last line with what there is, no further transcription."""
@@ -231,10 +252,20 @@ class Recording:
 
     def _leave(self, code: int) -> None:
         """End the process at once; the system takes the microphone back with it."""
+        self._kill_worker()
+        host.leave(code)
+
+    def _kill_worker(self) -> None:
         kill = getattr(self._backend, "kill", None)
         if kill is not None:
             kill()
-        host.leave(code)
+
+    def _spare_model(self) -> None:
+        """Wait no longer for the model once a stop found nothing to decode. From any thread."""
+        # A first compile for the Neural Engine takes minutes and would be lost.
+        compiles = self._spec is not None and self._spec.backend == "coreml"
+        if self._spared and self._stopped_at is not None and not compiles:
+            self._kill_worker()
 
     def _check(self) -> None:
         """Notice a lost reader, and a recording that was told to end and does not move."""
@@ -346,6 +377,7 @@ class Recording:
             heard=self._ear.heard,
             failed=self._fail,
             end_live=source.stop if self._options.live else None,
+            spared=self._on_spared,
         )
         return pipeline.transcribe(
             self._audio(source), backend=backend, geometry=self._geometry, monitor=self._monitor
@@ -357,6 +389,8 @@ class Recording:
         try:
             info = self._info if wait is None else wait()
         except ParakeetError as error:
+            if self._spared and self._stopped_at is not None:
+                return  # whatever became of it, nothing is left to be done
             self._stop(error.name)
             if isinstance(error, ModelUnusableError):
                 # Whole files that will not load, or damaged ones: only their hashes can tell.
@@ -382,7 +416,7 @@ class Recording:
         from parakeet_coreml.resample import Counts, to_16k  # noqa: PLC0415  NumPy again
 
         counts = Counts()
-        left = to_samples(self._options.max_seconds)
+        most = left = to_samples(self._options.max_seconds)
         if self._options.input != "mic":
             self._sounds(source)
         try:
@@ -391,7 +425,10 @@ class Recording:
                 left -= len(block)
                 if left <= 0:
                     self._stop("max_seconds")
-                    return
+                    break
+            if self._options.input == "-":
+                self._stop("end_of_input")  # its end is how a host stops it
+            self._tell_unread(source, most - max(left, 0))
         finally:
             # Before the last window is decoded: the next recording may want the microphone.
             source.close()
@@ -399,6 +436,19 @@ class Recording:
             self._waterfall.mark("capture_end")
             if counts.bad_samples:
                 self._warn("nan_samples", f"{counts.bad_samples} samples were not numbers")
+
+    def _tell_unread(self, source: Source, used: int) -> None:
+        """Say how much of a file a stop left; one in real time is over like a microphone."""
+        if self._options.live or self._reason is None:
+            return
+        if source.seconds is None:
+            self._warn("input_left", "the rest of the file was left unread")
+        elif (left := source.seconds - used / SAMPLE_RATE) >= HEARD:
+            self._warn("input_left", f"{left:.1f} s of the file were left unread")
+
+    def _on_spared(self) -> None:
+        self._spared = True
+        self._spare_model()
 
     def _sounds(self, source: Source) -> None:
         """Tell that sound arrives: a microphone says so itself, before NumPy is there."""

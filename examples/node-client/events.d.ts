@@ -137,6 +137,7 @@ export interface WarningLine {
   type: "warning";
   /** Stable; more may be added. */
   code: "capture_stall"
+    | "input_left"
     | "input_overflow"
     | "mic_silent"
     | "model_loading"

@@ -388,7 +388,7 @@ def command(*arguments: str | Path, wrap: str = "") -> list[str]:
 
 
 PATCHED = """\
-import sys
+import dataclasses, sys
 from parakeet_coreml import files, pipeline, recording
 from parakeet_coreml.__main__ import main
 {changes}

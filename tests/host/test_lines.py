@@ -102,10 +102,9 @@ def assert_described(recorder: Recorder) -> None:
         assert [word["text"] for word in chunk["words"]] == chunk["text"].split()
 
 
-def test_a_recording_without_sound_is_ready_all_the_same(start: Start) -> None:
-    recorder = start("--input", "-", "--events", "ready")
-    recorder.close_stdin()
-    recorder.finish(0)
+def test_a_recording_without_speech_is_ready_all_the_same(start: Start, tmp_path: Path) -> None:
+    wav = write_wav(tmp_path / "quiet.wav", sound())
+    recorder = start("--input", wav, "--events", "ready").finish(0)
     assert [ready["what"] for ready in recorder.of("ready")] == ["capture", "model"]
 
 

@@ -225,6 +225,38 @@ def test_a_dead_host_ends_a_recording_into_a_file(
     assert b'"stop_reason":"host_gone"' in last
 
 
+def test_a_dead_host_does_not_end_a_file_in_silence(start: Start, tmp_path: Path) -> None:
+    lines = tmp_path / "lines"
+    host = tmp_path / "host.py"
+    host.write_text(PARENT)
+    wav = write_wav(tmp_path / "long.wav", sound(*(WORDS * 4)))
+    wrap = f'exec "{sys.executable}" "{host}" "{lines}" "$@"'
+    arguments = ("--input", wav, *SHORT, "--events", "warning", "--meta")
+    parent = start(*arguments, script={"delay_s": 0.5}, wrap=wrap, text=True)
+    assert eventually(lambda: lines.exists() and b'"chunk"' in lines.read_bytes())
+    parent.send(signal.SIGKILL)
+    parent.finish(-9)
+    assert eventually(lambda: not processes_naming(str(tmp_path)))
+    *_, last = told = [json.loads(line) for line in lines.read_bytes().splitlines()]
+    assert last["stop_reason"] == "host_gone"
+    assert "input_left" in {line.get("code") for line in told}
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_second_signal_counts_also_while_the_last_line_is_blocked(
+    number: signal.Signals, start: Start, speech: Path
+) -> None:
+    reader, writer = small_pipe()
+    text = " ".join(["wort"] * 12_000)  # several times what the pipe takes
+    recorder = start("--input", speech, stdout=writer, script={"windows": [{"text": text}]})
+    os.close(writer)
+    assert eventually(lambda: unread(reader) > 0)
+    recorder.send(signal.SIGINT)
+    assert eventually(lambda: recorder.is_gone_after(number), 4)
+    recorder.finish(128 + number)
+    os.close(reader)
+
+
 def test_a_host_killed_while_we_write_takes_us_along(start: Start, two_words: Path) -> None:
     reader, writer = full_pipe()
     recorder = start("--input", two_words, "--realtime", "--events", "all", stdout=writer)

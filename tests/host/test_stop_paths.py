@@ -10,7 +10,17 @@ from pathlib import Path
 
 import pytest
 from pulse import PulseServer
-from recorder import WORDS, Recorder, Start, microphones_in_use, sound, spoken, write_wav
+from recorder import (
+    WORDS,
+    Recorder,
+    Start,
+    microphones_in_use,
+    patched,
+    sound,
+    spoken,
+    write_script,
+    write_wav,
+)
 
 pytest_plugins = ("host_fixtures",)
 
@@ -80,7 +90,9 @@ def test_max_seconds_ends_the_microphone_at_that_sample(start: Start, room: Puls
 
 
 def test_max_seconds_ends_a_file_at_that_sample(start: Start, speech: Path) -> None:
-    recorder = start("--input", speech, "--max-seconds", "1.25", "--meta").finish(0)
+    arguments = ("--max-seconds", "1.25", "--meta", "--events", "warning")
+    recorder = start("--input", speech, *arguments).finish(0)
+    assert left_of(recorder) == [5.2]  # of 6.4
     assert recorder.heard == list(WORDS[:2])
     assert recorder.done["stop_reason"] == "max_seconds"
     assert recorder.done["samples"]["captured"] == 20_000
@@ -173,6 +185,100 @@ def test_a_stop_while_the_model_loads_waits_for_it(start: Start, two_words: Path
     stop_after_two_words(recorder, lambda r: r.say("stop"))
     assert not recorder.of("done")
     assert_two_words(recorder, "stop")
+
+
+SPARING: dict[str, tuple[tuple[str, ...], Callable[[Recorder], None]]] = {
+    "a stop line": (("--realtime",), lambda r: r.say("stop")),
+    "SIGINT": ((), lambda r: r.send(signal.SIGINT)),
+}
+
+
+@pytest.mark.parametrize("way", SPARING)
+def test_a_stop_waits_for_no_model_where_nobody_spoke(
+    way: str, start: Start, tmp_path: Path
+) -> None:
+    wav = write_wav(tmp_path / "quiet.wav", sound(rest=20.0))
+    arguments, tell = SPARING[way]
+    recorder = start("--input", wav, *arguments, *WATCHED, script={"load_s": 60.0})
+    recorder.until("ready", what="capture")
+    tell(recorder)
+    recorder.finish(0, within=10)
+    assert recorder.text == ""
+    assert recorder.codes() == []
+
+
+def test_a_stop_after_the_audio_was_all_read_waits_for_no_model_either(
+    start: Start, tmp_path: Path
+) -> None:
+    wav = write_wav(tmp_path / "quiet.wav", sound(rest=20.0))
+    recorder = start("--input", wav, "--meta", "--events", "all", script={"load_s": 60.0})
+    recorder.until("level", t_ms=20_400)
+    recorder.send(signal.SIGTERM)
+    recorder.finish(0, within=10)
+    assert recorder.done["stop_reason"] == "sigterm"
+    assert recorder.done["samples"]["silent"] == len(sound(rest=20.0))
+
+
+def test_raw_pcm_that_ends_unspoken_waits_for_no_model(start: Start) -> None:
+    recorder = start("--input", "-", "--meta", script={"load_s": 60.0})
+    recorder.write((sound(rest=1.0) * 32_767).astype("<i2").tobytes())
+    recorder.close_stdin()
+    recorder.finish(0, within=10)
+    assert recorder.done["stop_reason"] == "end_of_input"
+
+
+def test_a_first_compile_is_waited_for_even_then(start: Start, tmp_path: Path) -> None:
+    script = write_script(tmp_path, load_s=2.0)
+    # The one backend that compiles; what it opens here is the tones.
+    wrap = patched(
+        tmp_path,
+        "choose = recording.Choice.spec",
+        "recording.Choice.spec = lambda self: dataclasses.replace(choose(self), backend='coreml')",
+        "start = recording.Recording._start_worker",
+        "recording.Recording._start_worker = lambda self, spec: "
+        "start(self, dataclasses.replace(spec, backend='scripted'))",
+    )
+    wav = write_wav(tmp_path / "quiet.wav", sound(rest=20.0))
+    arguments = ("--backend", "scripted", "--model", script, "--input", wav, "--realtime")
+    recorder = start(*arguments, *WATCHED, wrap=wrap, model=False)
+    recorder.until("ready", what="capture")
+    recorder.say("stop")
+    recorder.finish(0)
+    assert [ready["what"] for ready in recorder.of("ready")] == ["capture", "model"]
+
+
+def left_of(recorder: Recorder) -> list[float]:
+    """Return the seconds of a file that were left, as told."""
+    told = [w["message"] for w in recorder.of("warning") if w["code"] == "input_left"]
+    return [float(message.split()[0]) for message in told]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_stop_tells_what_it_leaves_of_a_file(
+    number: signal.Signals, start: Start, tmp_path: Path
+) -> None:
+    audio = sound(*(WORDS * 4))
+    wav = write_wav(tmp_path / "long.wav", audio)
+    short = ("--chunk-seconds", "5", "--overlap-seconds", "1", "--events", "warning", "--meta")
+    recorder = start("--input", wav, *short, script={"delay_s": 1.0})
+    recorder.until("chunk", index=0)
+    recorder.send(number)
+    recorder.finish(0)
+    used = recorder.done["samples"]["captured"]
+    assert 5 * 16_000 < used < len(audio)
+    assert left_of(recorder) == [pytest.approx((len(audio) - used) / 16_000, abs=0.06)]
+    assert recorder.stderr.count("were left unread") == 1
+    assert recorder.heard == list(WORDS * 4)[: len(recorder.heard)]
+
+
+def test_a_stop_of_a_file_that_is_all_read_leaves_nothing(start: Start, speech: Path) -> None:
+    recorder = start("--input", speech, "--events", "all", script={"delay_s": 1.5})
+    recorder.until("level", t_ms=6_400)
+    recorder.until("ready", what="model")
+    recorder.send(signal.SIGINT)
+    recorder.finish(0)
+    assert recorder.heard == list(WORDS[:10])
+    assert left_of(recorder) == []
 
 
 def test_a_stop_while_a_window_is_decoded_waits_for_it(start: Start) -> None:

@@ -175,6 +175,45 @@ def test_a_header_that_says_there_is_no_sound_is_believed_aloud(tmp_path: Path) 
     assert "no sound" in refusal(path)
 
 
+# How long they are
+
+
+def test_the_length_is_the_headers_until_the_end_is_found(tmp_path: Path) -> None:
+    path = tmp_path / "sound.wav"
+    path.write_bytes(wav(size=9_600))  # what is there is 0.1 s
+    source = FileSource(path, realtime=False, warn=lambda *_: None)
+    claimed = source.seconds
+    list(source.blocks())
+    source.close()
+    assert claimed is not None
+    assert claimed >= 0.1
+    assert source.seconds == 0.1
+
+
+def test_a_stop_leaves_the_length_as_it_was_claimed(tmp_path: Path) -> None:
+    source = FileSource(
+        write(tmp_path / "sound.wav", tone(2)), realtime=False, warn=lambda *_: None
+    )
+    blocks = source.blocks()
+    next(blocks)
+    source.stop()
+    assert list(blocks) == []
+    source.close()
+    assert source.seconds == 2.0
+
+
+def test_a_closed_file_is_not_found_to_be_short(tmp_path: Path) -> None:
+    warnings: list[str] = []
+    path = write(tmp_path / "sound.wav", tone(2))
+    source = FileSource(path, realtime=False, warn=lambda code, _: warnings.append(code))
+    blocks = source._read(RATE)
+    next(blocks)
+    source.close()
+    assert list(blocks) == []
+    assert source.seconds == 2.0
+    assert warnings == []
+
+
 # Files that break off
 
 

@@ -137,6 +137,21 @@ def test_a_file_is_read_to_its_end(tmp_path: Path) -> None:
     os.close(fd)
 
 
+@pytest.mark.parametrize("more", [0, 2])
+def test_what_a_stop_leaves_of_a_file_is_told(tmp_path: Path, more: int) -> None:
+    path = tmp_path / "sound.pcm"
+    path.write_bytes(bytes(PIPE_BYTES + more))
+    fd = os.open(path, os.O_RDONLY)
+    warnings: list[str] = []
+    source = PcmSource(
+        fd, rate=16_000, encoding="s16le", warn=lambda code, _: warnings.append(code)
+    )
+    source.stop()
+    assert sum(map(len, source.blocks())) == PIPE_BYTES // 2
+    assert warnings == ["input_left"] * bool(more)
+    os.close(fd)
+
+
 def test_a_closed_descriptor_is_a_storage_error(pipe: Pipe) -> None:
     source = PcmSource(1 << 20, rate=16_000, encoding="s16le", warn=lambda *_: None)
     with pytest.raises(StorageError, match="standard input"):

@@ -669,6 +669,31 @@ def test_what_was_spoken_and_not_understood_is_counted() -> None:
     assert run.monitor.transcribed == 15 * SAMPLE_RATE
 
 
+@pytest.mark.parametrize(
+    ("audio", "spared"),
+    [
+        (silence(0), 1),
+        (noise(40, 1e-4), 1),
+        (tone("alfa", 1599), 1),  # too short for any word
+        (np.concatenate((noise(40, 1e-4), tone("alfa", 8_000))), 0),
+        (noise(3, 0.004), 0),  # a room that may drown a voice
+    ],
+)
+def test_it_is_told_where_nothing_has_to_be_decoded(audio: Samples, spared: int) -> None:
+    told: list[str] = []
+    listener = Listener()
+    monitor = Monitor(
+        heard=lambda *_: None,
+        failed=lambda error: pytest.fail(error.message),
+        end_live=None,
+        spared=lambda: told.append("spared"),
+    )
+    geometry = Geometry.of(15, 2)
+    list(pipeline.transcribe(iter([audio]), backend=listener, geometry=geometry, monitor=monitor))
+    assert len(told) == spared
+    assert bool(listener.asked) != bool(spared)
+
+
 def test_a_last_line_is_for_speech_or_words_alone() -> None:
     nothing = Listener(deaf=frozenset(range(99)))
     assert transcribed(noise(4, 0.004), backend=nothing).texts == []
