@@ -33,6 +33,22 @@ CONTEXT = 2 * SAMPLE_RATE
 """Audio before the new part that is looked at to find where speech ends."""
 
 
+Stretches = tuple[tuple[int, int], ...]
+"""First sample and the one after the last, counted from the start of the recording."""
+
+
+def length_of(stretches: Stretches) -> int:
+    """Return how many samples there are in all."""
+    return sum(stop - start for start, stop in stretches)
+
+
+def outside(stretches: Stretches, start: int, stop: int) -> Stretches:
+    """Return what of the stretches does not lie in `start` to `stop`."""
+    before = ((first, min(last, start)) for first, last in stretches if first < start)
+    behind = ((max(first, stop), last) for first, last in stretches if last > stop)
+    return (*before, *behind)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Window:
     """A stretch of the recording for one call of the backend, and what the audio says of it."""
@@ -46,12 +62,17 @@ class Window:
     audio: Samples
     silent: bool
     """Nothing in it can be a voice: it need not be decoded."""
-    voiced: int
-    """Samples of speech in it; none in a silent one."""
+    speech: Stretches
+    """Where speech is in it; nowhere in a silent one."""
     closes_line: bool = False
     """A line of the protocol ends with this window."""
     final: bool = False
     """Ends the recording: nothing is held back after it."""
+
+    @property
+    def voiced(self) -> int:
+        """Samples of speech in it."""
+        return length_of(self.speech)
 
 
 class Tape:
@@ -118,11 +139,13 @@ def _regular(tape: Tape, stop: int, geometry: Geometry) -> Window:
 def _window(tape: Tape, start: int, stop: int, cut: int) -> Window:
     audio = tape.read(start, stop)
     flags = speech.voiced(speech.levels_of(audio), _floor(tape, stop))
-    spoken = int(flags.sum()) * speech.TICK
+    spoken = tuple(
+        (start + first * speech.TICK, start + (last + 1) * speech.TICK)
+        for first, last in speech.runs(np.flatnonzero(flags), 1)
+    )
     # A turned-down microphone is below every absolute bound, but its voice is not flat.
-    silent = speech.is_silence(audio) and spoken < FAINT
-    spoken = 0 if silent else spoken
-    return Window(start, stop, cut, audio, silent=silent, voiced=spoken)
+    silent = speech.is_silence(audio) and length_of(spoken) < FAINT
+    return Window(start, stop, cut, audio, silent=silent, speech=() if silent else spoken)
 
 
 def _floor(tape: Tape, stop: int) -> float:
@@ -165,5 +188,5 @@ def _last(tape: Tape, last_stop: int, geometry: Geometry) -> Window | None:
     start = max(0, end - geometry.size)
     window = replace(_window(tape, start, end, end), closes_line=True, final=True)
     if window.voiced == 0 and len(window.audio) < SHORT:
-        window = replace(window, voiced=len(window.audio))
+        window = replace(window, speech=((start, end),))
     return None if window.silent else window

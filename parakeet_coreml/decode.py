@@ -153,4 +153,4 @@ def _across(before: Window, window: Window, most: int) -> Window:
     stop = start + len(audio)
     cut = (window.start + stop) // 2
     # Not a line of its own, and no second looks: the window behind it covers the rest.
-    return Window(start, stop, cut, audio, silent=False, voiced=0)
+    return Window(start, stop, cut, audio, silent=False, speech=())

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from parakeet_coreml import chunk
 from parakeet_coreml.audio import SAMPLE_RATE, Samples
 from parakeet_coreml.backends.base import Backend
-from parakeet_coreml.chunk import Window
+from parakeet_coreml.chunk import Stretches, Window, outside
 from parakeet_coreml.decode import Decoded, decode
 from parakeet_coreml.errors import OverloadError, ParakeetError
 from parakeet_coreml.geometry import Geometry
@@ -59,8 +59,8 @@ class Monitor:
     silent: int = 0
     lost: int = 0
     """Samples whose window failed."""
-    unheard: int = 0
-    """Samples of speech in windows in which the model heard nothing."""
+    missed: Stretches = ()
+    """Speech in no window and no second look in which the model heard anything."""
 
 
 def transcribe(
@@ -167,13 +167,16 @@ def _account_rest(monitor: Monitor, gone: ParakeetError | None) -> None:
 
 def _account(monitor: Monitor, result: Decoded) -> None:
     """Book the new samples of a window, and tell its failure."""
-    fresh = 0 if result.again else max(0, result.window.stop - monitor.decoded)
+    window, known = result.window, monitor.decoded
+    fresh = 0 if result.again else max(0, window.stop - known)
     monitor.decoded += fresh
+    if result.hypothesis:
+        monitor.missed = outside(monitor.missed, window.start, window.stop)
     if result.error is not None:
         monitor.lost += fresh
         monitor.failed(result.error)
-    elif result.window.silent:
+    elif window.silent:
         monitor.silent += fresh
     else:
         monitor.transcribed += fresh
-        monitor.unheard += 0 if result.hypothesis else min(result.window.voiced, fresh)
+        monitor.missed += () if result.hypothesis else outside(window.speech, 0, known)

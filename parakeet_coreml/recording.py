@@ -500,9 +500,11 @@ class Recording:
 
     def _judge_silence(self) -> None:
         """Tell at the end what was not speech, and what was speech to nobody."""
+        from parakeet_coreml.chunk import length_of  # noqa: PLC0415  NumPy is there by now
+
         monitor = self._monitor
-        if monitor is not None and monitor.unheard:
-            seconds = monitor.unheard / SAMPLE_RATE
+        if monitor is not None and monitor.missed:
+            seconds = length_of(monitor.missed) / SAMPLE_RATE
             self._warn(
                 "unheard", f"no words were recognised in {seconds:.1f} s of sound like speech"
             )

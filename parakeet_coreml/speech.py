@@ -53,7 +53,7 @@ def voiced(levels: Levels, floor: float) -> NDArray[np.bool_]:
     loud = np.flatnonzero(_sustained(levels > START * floor, START_TICKS))
     above = np.flatnonzero(levels > END * floor)
     flags = np.zeros(len(levels), dtype=np.bool_)
-    for first, last in _runs(above, END_TICKS):
+    for first, last in runs(above, END_TICKS):
         begin = np.searchsorted(loud, first)
         if begin < len(loud):
             flags[loud[begin] : last + 1] = True
@@ -70,7 +70,7 @@ def _sustained(flags: NDArray[np.bool_], ticks: int) -> NDArray[np.bool_]:
     return kept
 
 
-def _runs(indices: NDArray[np.int64], gap: int) -> list[tuple[int, int]]:
+def runs(indices: NDArray[np.int64], gap: int) -> list[tuple[int, int]]:
     """Group rising indices into (first, last) runs whose steps are at most `gap`."""
     if not len(indices):
         return []
@@ -126,7 +126,7 @@ def quietest(levels: Levels) -> int:
     def preference(run: tuple[int, int]) -> tuple[int, float]:
         return run[1] - run[0], -abs((run[0] + run[1] + 1) / 2 - middle)
 
-    first, last = max(_runs(low, 1), key=preference)
+    first, last = max(runs(low, 1), key=preference)
     return (first + last + 1) * TICK // 2
 
 

@@ -156,9 +156,9 @@ def test_c12_windows_cover_every_sample_and_their_cuts_tile_the_recording(
 
 
 def same(windows: Sequence[Window], others: Sequence[Window]) -> bool:
-    facts = [(w.start, w.stop, w.cut, w.silent, w.voiced, w.closes_line, w.final) for w in windows]
+    facts = [(w.start, w.stop, w.cut, w.silent, w.speech, w.closes_line, w.final) for w in windows]
     return facts == [
-        (w.start, w.stop, w.cut, w.silent, w.voiced, w.closes_line, w.final) for w in others
+        (w.start, w.stop, w.cut, w.silent, w.speech, w.closes_line, w.final) for w in others
     ] and all((a.audio == b.audio).all() for a, b in zip(windows, others, strict=True))
 
 

@@ -54,7 +54,8 @@ def window_of(
 ) -> Window:
     stop = start + len(audio)
     spoken_in = len(audio) if voiced is None else voiced
-    return Window(start, stop, stop, audio, silent=silent, voiced=spoken_in)
+    speech = ((start, start + spoken_in),) if spoken_in else ()
+    return Window(start, stop, stop, audio, silent=silent, speech=speech)
 
 
 def results(windows: Sequence[Window], backend: Script | Listener) -> list[Decoded]:

@@ -35,6 +35,8 @@ from parakeet_coreml import pipeline
 from parakeet_coreml.audio import FRAME, SAMPLE_RATE, Samples, to_samples
 from parakeet_coreml.backends.scripted import Reply, ScriptedBackend
 from parakeet_coreml.backends.scripted import Spoken as Told
+from parakeet_coreml.chunk import Window
+from parakeet_coreml.decode import Decoded
 from parakeet_coreml.errors import (
     BackendFailedError,
     DeviceLostError,
@@ -210,7 +212,7 @@ def test_c25_held_words_outlive_an_empty_window() -> None:
     late = text_in(w for w in dictation(43) if w[1] > 28).split()
     assert words[: len(early)] == early
     assert words[-len(late) :] == late
-    assert run.monitor.unheard > 0
+    assert run.monitor.missed
 
 
 def test_c26_a_failed_window_is_told_at_once_and_the_next_goes_on() -> None:
@@ -654,7 +656,7 @@ def test_every_sample_is_accounted_for(trouble: Trouble) -> None:
     run = transcribed(source, backend=listener, geometry=trouble.geometry)
     monitor = run.monitor
     assert monitor.captured == len(audio)
-    assert min(monitor.transcribed, monitor.silent, monitor.lost, monitor.unheard) >= 0
+    assert min(monitor.transcribed, monitor.silent, monitor.lost) >= 0
     assert bool(monitor.lost) <= bool(run.failures)
     regular = [w for w in windows_of(audio, trouble.geometry) if not w.final]
     full = sum(trouble.geometry.closes_line(w.stop) for w in regular)
@@ -665,7 +667,7 @@ def test_what_was_spoken_and_not_understood_is_counted() -> None:
     audio = spoken([], 15)
     audio[: 4 * SAMPLE_RATE] += tone("alfa", 4 * SAMPLE_RATE)
     run = transcribed(audio, backend=Listener(deaf=frozenset(range(99))))
-    assert run.monitor.unheard == 4 * SAMPLE_RATE
+    assert run.monitor.missed == ((0, 4 * SAMPLE_RATE),)
     assert run.monitor.transcribed == 15 * SAMPLE_RATE
 
 
@@ -692,6 +694,48 @@ def test_it_is_told_where_nothing_has_to_be_decoded(audio: Samples, spared: int)
     list(pipeline.transcribe(iter([audio]), backend=listener, geometry=geometry, monitor=monitor))
     assert len(told) == spared
     assert bool(listener.asked) != bool(spared)
+
+
+HEARD = Hypothesis((Token(1, "▁alfa", 0, FRAME, 0.9),))
+
+
+def missed_of(*looks: tuple[int, int, bool, tuple[tuple[int, int], ...]]) -> list[tuple[int, int]]:
+    """Return what is missed after looks from, to, whether heard, speech; all in seconds.
+
+    A look that does not begin where a regular window would is a second one across two.
+    """
+    monitor = Monitor(heard=lambda *_: None, failed=lambda _: None, end_live=None)
+    for start, stop, heard, speech in looks:
+        spoken = tuple((first * SAMPLE_RATE, last * SAMPLE_RATE) for first, last in speech)
+        window = Window(
+            start * SAMPLE_RATE,
+            stop * SAMPLE_RATE,
+            stop * SAMPLE_RATE,
+            silence(stop - start),
+            silent=False,
+            speech=spoken,
+        )
+        hypothesis = HEARD if heard else Hypothesis()
+        pipeline._account(monitor, Decoded(window, hypothesis, 0.0, again=start % 13 != 0))
+    return sorted((a // SAMPLE_RATE, b // SAMPLE_RATE) for a, b in monitor.missed)
+
+
+def test_speech_is_missed_where_no_look_heard_a_word() -> None:
+    said_at = ((2, 4), (12, 15))
+    assert missed_of((0, 15, True, said_at)) == []
+    assert missed_of((0, 15, False, said_at)) == [(2, 4), (12, 15)]
+    # A second look across the next window hears the later half, or all of it.
+    assert missed_of((0, 15, False, said_at), (7, 22, True, ())) == [(2, 4)]
+    assert missed_of((0, 15, False, said_at), (3, 14, True, ())) == [(2, 3), (14, 15)]
+    assert missed_of((0, 15, False, said_at), (7, 22, False, ())) == [(2, 4), (12, 15)]
+    # The next window hears what they share.
+    assert missed_of((0, 15, False, said_at), (13, 28, True, ())) == [(2, 4), (12, 13)]
+
+
+def test_missed_speech_is_counted_once_where_windows_overlap() -> None:
+    shared = ((14, 16),)
+    assert missed_of((0, 15, False, ((14, 15),)), (13, 28, False, shared)) == [(14, 15), (15, 16)]
+    assert missed_of((0, 15, True, ((14, 15),)), (13, 28, False, shared)) == [(15, 16)]
 
 
 def test_a_last_line_is_for_speech_or_words_alone() -> None:
