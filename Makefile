@@ -5,10 +5,11 @@ EXTRAS ?= dev
 BIN := $(VENV)/bin
 SAMPLE := parakeet_coreml/samples/speech.wav
 
+PARITY_VENV := .venv-parity
 APP_VENV := .venv-app
 APP := dist/parakeet-coreml/parakeet-coreml
 
-.PHONY: run test check fix bench ramp app app-test dist clean
+.PHONY: run test check fix parity bench ramp app app-test dist clean
 .DEFAULT_GOAL := run
 
 run: $(VENV)/.run ## transcribe the bundled speech with the built-in model
@@ -26,6 +27,10 @@ check: $(VENV)/.dev ## format, lint, types, then the tests
 fix: $(VENV)/.dev ## format, and mend what the linter can
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+parity: $(PARITY_VENV)/.parity ## compare every form of tiny-en with PyTorch, stage by stage, and the words
+	$(PARITY_VENV)/bin/python -m models.convert.fixtures --check
+	$(PARITY_VENV)/bin/python -m models.convert.parity models/tiny_en/checkpoint parakeet_coreml/tiny_en --sound $(SAMPLE)
 
 bench: $(VENV)/.dev ## print the figures of docs/BENCHMARKS.md for this machine
 	$(BIN)/python tests/bench/bench.py
@@ -50,7 +55,7 @@ dist: $(VENV)/.dev ## make sdist and wheel, man page and completions; try the wh
 	build/smoke.sh dist/*.whl $(PYTHON)
 
 clean:
-	rm -rf $(VENV) $(APP_VENV) dist .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf $(VENV) $(PARITY_VENV) $(APP_VENV) dist .pytest_cache .ruff_cache .mypy_cache .hypothesis
 
 $(VENV)/.run: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -60,6 +65,13 @@ $(VENV)/.run: pyproject.toml
 $(VENV)/.dev: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[$(EXTRAS)]'
+	@touch $@
+
+# Of its own: PyTorch and coremltools' converters are large, and neither the program nor its tests use them.
+$(PARITY_VENV)/.parity: pyproject.toml models/convert/requirements.txt
+	$(PYTHON) -m venv $(PARITY_VENV)
+	$(PARITY_VENV)/bin/python -m pip install --quiet --disable-pip-version-check \
+	  --requirement models/convert/requirements.txt --editable .
 	@touch $@
 
 # Of its own: PyInstaller takes whatever it finds, and the tests bring much that must not get in.

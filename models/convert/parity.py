@@ -1,23 +1,33 @@
 """Compare the forms of one checkpoint with PyTorch, stage by stage, and their words.
 
-    python -m models.convert.parity CHECKPOINT FORM... --sound FILE...
+    python -m models.convert.parity CHECKPOINT FORM... --sound FILE... [--fewer-bits]
 
 A form is a folder that one or more backends load; each backend that finds its files there is
-tried. Exits with 1 if a form of floats strays from PyTorch or any two give other words. Forms of
-fewer bits (`--lossy`) are measured and told, not judged.
+tried, on every 15 s of a sound. Exits with 1 if a form of floats strays from PyTorch or any two
+give other words, those of others' own searches among them: `transformers`', onnx-asr's and
+parakeet-mlx's. Forms of fewer bits (`--lossy`, or made here with `--fewer-bits`) are measured and
+told, not judged. Beside a sound, a `.txt` may hold what is said in it.
 """
 
 import argparse
+import contextlib
+import io
+import os
 import sys
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import jiwer
 import numpy as np
 import soundfile
 
 from models.convert import checkpoint as checkpoints
+from models.convert import coreml as packages
+from models.convert import onnx as graphs
 from models.convert.reference import TorchNetworks
 from parakeet_coreml.audio import MODEL_WINDOW, SAMPLE_RATE, Samples
 from parakeet_coreml.backends import BackendSpec, coreml, mlx, onnx, open_backend
@@ -26,54 +36,88 @@ from parakeet_coreml.mel import log_mel, valid_frames
 from parakeet_coreml.models import LAYOUTS
 from parakeet_coreml.tdt import Decision, Frames, greedy
 
-TOLERANCES = {"mel": 2e-3, "encoder": 5e-3, "probability": 1e-2}
-"""Mel: the greatest difference, of features with deviation 1; encoder: relative, weights as halves;
-probability: the greatest difference of a token's, the predictor and the joint behind it."""
+import onnx_asr  # isort: skip  after ours, which turns ONNX Runtime's telemetry off
+
+TOLERANCES = {"mel": 2e-3, "encoder": 5e-3, "predictor": 5e-3, "joint": 1e-2}
+"""The greatest that may be, over all windows, of
+
+mel: a difference, of features with deviation 1; encoder: the relative error of a window's frames,
+weights as halves; predictor: a difference in its state, led along PyTorch's way; joint: a
+difference of a token's probability, given PyTorch's frames and what the form's predictor says.
+"""
+
+FEWER_BITS = ("palettized8", "palettized6", "int8")
 
 
 def main() -> None:
-    """Print a line for each form and sound; exit with 1 if one is out of bounds."""
+    """Print some lines for each form and sound; exit with 1 if one is out of bounds."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("checkpoint", type=Path)
     parser.add_argument("forms", type=Path, nargs="+")
     parser.add_argument("--lossy", type=Path, nargs="*", default=[])
+    parser.add_argument("--fewer-bits", action="store_true", help="make forms of 8 and 6 bits too")
     parser.add_argument("--sound", type=Path, nargs="+", required=True)
     options = parser.parse_args()
-    checkpoint = checkpoints.load(options.checkpoint)
-    reference = TorchNetworks(checkpoint.model)
-    bad = 0
-    for sound in options.sound:
-        window = read(sound)
-        walk = Walk.of(reference, window)
-        text = words(checkpoint.pieces, [step.decision.token for step in walk.steps])
-        print(f"{sound.name}: {len(window) / SAMPLE_RATE:.1f} s\n  PyTorch: {text}")
-        bad += generated(checkpoint, reference, window) != text
-        for folder, strict in [
-            *((f, True) for f in options.forms),
-            *((f, False) for f in options.lossy),
-        ]:
-            for name in LAYOUTS:
-                if all(any((folder / file).exists() for file in row) for row in LAYOUTS[name]):
-                    bad += compare(name, folder, walk, text, checkpoint.pieces) and strict
-                    if name == "coreml" and strict:
-                        halved(folder, walk, text, checkpoint.pieces)
-    sys.exit(bool(bad))
+    with packages.quiet():
+        checkpoint = checkpoints.load(options.checkpoint)
+    with tempfile.TemporaryDirectory() as room:
+        made = of_fewer_bits(checkpoint, Path(room)) if options.fewer_bits else []
+        lossy = [*options.lossy, *made]
+        bad = [judge(checkpoint, sound, options.forms, lossy) for sound in options.sound]
+    sys.exit(any(bad))
 
 
-def read(path: Path) -> Samples:
-    """Return a sound's first window."""
-    samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
-    if rate != SAMPLE_RATE:
-        raise SystemExit(f"{path.name} has {rate} Hz, not {SAMPLE_RATE}")
-    return np.ascontiguousarray(samples[:MODEL_WINDOW, 0])
+def of_fewer_bits(checkpoint: checkpoints.Checkpoint, room: Path) -> list[Path]:
+    """Make a checkpoint's smaller forms in folders of `room`."""
+    folders = [room / bits for bits in FEWER_BITS]
+    with open(os.devnull, "w", encoding="utf-8") as sink, contextlib.redirect_stdout(sink):  # noqa: PTH123
+        for folder in folders:
+            packages.convert(checkpoint, folder, folder.name)
+        graphs.convert(checkpoint, folders[-1], int8=True)
+    return folders
+
+
+def judge(
+    checkpoint: checkpoints.Checkpoint, path: Path, forms: list[Path], lossy: list[Path]
+) -> bool:
+    """Print what each form makes of a sound; return whether one is out of bounds."""
+    sound = Sound.of(path, TorchNetworks(checkpoint.model), checkpoint.pieces)
+    print(f"{path.name}: {len(sound.walks)} windows\n  PyTorch: {sound.text}")
+    if sound.said:
+        print(f"    {errors(sound.said, sound.text)}")
+    bad = [not sound.same("transformers' generate", generated(checkpoint, sound))]
+    for folder in forms:
+        for name in backends_of(folder):
+            bad.append(not compare(name, folder, sound))
+            if name == "coreml":
+                halved(folder, sound)
+            else:
+                bad.append(not sound.same(*searched(name, folder, sound)))
+    for folder in lossy:
+        for name in backends_of(folder):
+            compare(name, folder, sound)
+    return any(bad)
+
+
+def backends_of(folder: Path) -> list[str]:
+    """Return the backends that find their files in a folder."""
+    return [
+        name
+        for name, rows in LAYOUTS.items()
+        if all(any((folder / file).exists() for file in row) for row in rows)
+    ]
+
+
+# What PyTorch does
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A decision of PyTorch at a frame."""
+    """A decision of PyTorch at a frame, and the predictor's state, h and c, before it."""
 
     frame: int
     decision: Decision
+    state: Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,81 +142,179 @@ class Walk:
             def joint(self, frame: Frames, prediction: Any, /) -> Decision:  # noqa: ANN401  torch
                 """Note and decide."""
                 decision = super().joint(frame, prediction)
-                steps.append(Step(places[frame.tobytes()], decision))
+                state = np.stack([part.numpy() for part in prediction[1]])
+                steps.append(Step(places[frame.tobytes()], decision, state))
                 return decision
 
         greedy(Noted(networks.model), frames)
         features = networks.features(window)["input_features"][0].numpy().T
         return cls(window, features, frames, tuple(steps))
 
-    def forced(self, networks: Any, blank: int) -> Iterator[tuple[Decision, Decision]]:  # noqa: ANN401  of any backend
-        """Give PyTorch's decisions and another's, led along PyTorch's way."""
-        prediction = networks.predict(blank, None)
+    def forced(self, networks: Any) -> Iterator[tuple[Step, Decision, Any]]:  # noqa: ANN401  of any backend
+        """Give PyTorch's steps, and another's decisions and states, led along PyTorch's way."""
+        prediction = networks.predict(networks.blank, None)
         for step in self.steps:
-            yield step.decision, networks.joint(self.frames[step.frame], prediction)
-            if step.decision.token != blank:
+            decision = networks.joint(self.frames[step.frame], prediction)
+            yield step, decision, state_of(prediction)
+            if step.decision.token != networks.blank:
                 prediction = networks.predict(step.decision.token, prediction)
 
 
-def words(pieces: tuple[str, ...], tokens: list[int]) -> str:
-    """Return the text of tokens, blank and special pieces left out."""
-    kept = [pieces[t] for t in tokens if t < len(pieces) and not pieces[t].startswith("<")]
-    return "".join(kept).replace("▁", " ").strip()
+@dataclass(frozen=True, slots=True)
+class Sound:
+    """A sound, 15 s at a time, and what PyTorch heard in it."""
+
+    walks: tuple[Walk, ...]
+    pieces: tuple[str, ...]
+    text: str
+    said: str
+    """What a person hears; empty if nobody wrote it down."""
+
+    @classmethod
+    def of(cls, path: Path, networks: TorchNetworks, pieces: tuple[str, ...]) -> "Sound":
+        """Read a sound and let PyTorch hear it."""
+        samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
+        if rate != SAMPLE_RATE:
+            raise SystemExit(f"{path.name} has {rate} Hz, not {SAMPLE_RATE}")
+        mono = np.ascontiguousarray(samples[:, 0])
+        starts = range(0, len(mono), MODEL_WINDOW)
+        walks = tuple(Walk.of(networks, mono[at : at + MODEL_WINDOW]) for at in starts)
+        text = words(pieces, ((step.decision.token for step in walk.steps) for walk in walks))
+        beside = path.with_suffix(".txt")
+        said = beside.read_text(encoding="utf-8").strip() if beside.is_file() else ""
+        return cls(walks, pieces, text, said)
+
+    def same(self, who: str, heard: str) -> bool:
+        """Print whether somebody heard what PyTorch heard."""
+        print(f"  {who}: {'same words' if heard == self.text else heard}")
+        return heard == self.text
 
 
-def generated(checkpoint: checkpoints.Checkpoint, networks: TorchNetworks, window: Samples) -> str:
-    """Return the words of `transformers`' own search."""
-    features = networks.features(window)
-    # As NVIDIA's checkpoints have it: start with blank, and durations are no tokens.
-    how = checkpoint.model.generation_config
-    how.decoder_start_token_id = checkpoint.blank
-    how.suppress_tokens = [checkpoint.blank + 1 + i for i in range(len(networks.durations))]
-    found = checkpoint.model.generate(**features)
-    sequences = found.sequences if hasattr(found, "sequences") else found
-    text = words(checkpoint.pieces, [int(token) for token in sequences[0]])
-    print(f"  generate: {text}")
-    return text
+def words(pieces: tuple[str, ...], windows: Iterable[Iterable[int]]) -> str:
+    """Return the text of windows of tokens, blank and special pieces left out."""
+    texts = (
+        "".join(pieces[t] for t in tokens if t < len(pieces) and not pieces[t].startswith("<"))
+        for tokens in windows
+    )
+    return " ".join(" ".join(texts).replace("▁", " ").split())
 
 
-def compare(name: str, folder: Path, walk: Walk, text: str, pieces: tuple[str, ...]) -> bool:
-    """Print how far a form strays; True if it is too far."""
+# What others make of it
+
+
+def compare(name: str, folder: Path, sound: Sound) -> bool:
+    """Print how far a form strays; return whether it is within bounds."""
     networks = open_networks(name, folder)
-    mel = mel_of(networks, walk)
-    frames = networks.encode(walk.window)
-    pairs = list(walk.forced(networks, networks.blank))
-    found = {
-        "mel": float(np.abs(mel - walk.mel).max()),
-        "encoder": float(np.linalg.norm(frames - walk.frames) / np.linalg.norm(walk.frames)),
-        "probability": max(abs(a.probability - b.probability) for a, b in pairs),
-    }
-    other = sum((a.token, a.duration_index) != (b.token, b.duration_index) for a, b in pairs)
+    found = dict.fromkeys(TOLERANCES, 0.0)
+    steps = other = 0
+    for walk in sound.walks:
+        error = np.linalg.norm(networks.encode(walk.window) - walk.frames)
+        raise_to(found, "mel", greatest(mel_of(networks, walk), walk.mel))
+        raise_to(found, "encoder", error / np.linalg.norm(walk.frames))
+        for step, decision, state in walk.forced(networks):
+            raise_to(found, "predictor", greatest(state, step.state))
+            raise_to(found, "joint", abs(decision.probability - step.decision.probability))
+            steps += 1
+            other += (decision.token, decision.duration_index) != (
+                step.decision.token,
+                step.decision.duration_index,
+            )
     backend, _ = open_backend(BackendSpec(name, folder.name, str(folder)))
-    heard = words(pieces, [token.id for token in backend.transcribe(walk.window).tokens])
-    wrong = heard != text or any(found[k] > TOLERANCES[k] for k in TOLERANCES)
-    figures = ", ".join(f"{key} {value:.1e}" for key, value in found.items())
-    print(f"  {name} in {folder.name}: {figures}, {other} of {len(pairs)} decisions differ")
-    print(f"    {'same words' if heard == text else heard}{', not within bounds' if wrong else ''}")
-    return wrong
+    tokens = ([t.id for t in backend.transcribe(walk.window).tokens] for walk in sound.walks)
+    heard = words(sound.pieces, tokens)
+    figures = ", ".join(f"{stage} {value:.1e}" for stage, value in found.items())
+    print(f"  {name} in {folder.name}: {figures}, {other} of {steps} decisions differ")
+    return told(sound, heard) and all(found[k] <= TOLERANCES[k] for k in TOLERANCES)
 
 
-def halved(folder: Path, walk: Walk, text: str, pieces: tuple[str, ...]) -> None:
+def raise_to(found: dict[str, float], stage: str, value: float) -> None:
+    """Keep the greatest value of a stage; one that is no number is beyond all."""
+    found[stage] = max(found[stage], float(np.nan_to_num(value, nan=np.inf)))
+
+
+def told(sound: Sound, heard: str) -> bool:
+    """Print how words differ from PyTorch's, and what that costs; return whether they do not."""
+    if heard == sound.text:
+        print("    same words")
+        return True
+    print(f"    {heard}\n    beside PyTorch's: {errors(sound.text, heard)}")
+    if sound.said:
+        print(f"    beside what is said: {errors(sound.said, heard)}")
+    return False
+
+
+def errors(wanted: str, heard: str) -> str:
+    """Return how many words are wrong, and which."""
+    if not wanted:
+        return f"{len(heard.split())} words where there are none"
+    found = jiwer.process_words(wanted, heard)
+    changed = [
+        f"{' '.join(found.references[0][part.ref_start_idx : part.ref_end_idx]) or '-'}"
+        f" → {' '.join(found.hypotheses[0][part.hyp_start_idx : part.hyp_end_idx]) or '-'}"
+        for part in found.alignments[0]
+        if part.type != "equal"
+    ]
+    counts = f"S {found.substitutions}, D {found.deletions}, I {found.insertions}"
+    total = len(found.references[0])
+    return "; ".join([f"WER {found.wer:.1%} ({counts} of {total} words)", *changed])
+
+
+def halved(folder: Path, sound: Sound) -> None:
     """Print what becomes of a Core ML form whose every result is rounded to half precision.
 
     A device that stores halves behaves like this, though not to the last bit.
     """
-    parts = {
-        name: Evaluator(folder / f"{name}.mlpackage", half=True)
-        for name in ("Preprocessor", "Encoder", "Decoder", "JointDecision")
-    }
+    names = ("Preprocessor", "Encoder", "Decoder", "JointDecision")
+    parts = [Evaluator(folder / f"{name}.mlpackage", half=True) for name in names]
     reference = open_networks("coreml", folder)
     networks = coreml.CoreMLNetworks(
-        coreml.Programs(*parts.values()), blank=reference.blank, durations=reference.durations
+        coreml.Programs(*parts), blank=reference.blank, durations=reference.durations
     )
-    frames = networks.encode(walk.window)
-    error = float(np.linalg.norm(frames - walk.frames) / np.linalg.norm(walk.frames))
-    heard = words(pieces, [emission.token for emission in greedy(networks, frames)])
-    print(f"  coreml in {folder.name}, rounded to halves: encoder {error:.1e}")
-    print(f"    {'same words' if heard == text else heard}")
+    frames = [networks.encode(walk.window) for walk in sound.walks]
+    heard = words(sound.pieces, ([e.token for e in greedy(networks, f)] for f in frames))
+    print(f"  coreml in {folder.name}, every result rounded to halves:")
+    told(sound, heard)
+
+
+def generated(checkpoint: checkpoints.Checkpoint, sound: Sound) -> str:
+    """Return the words of `transformers`' own search."""
+    networks = TorchNetworks(checkpoint.model)
+    # As NVIDIA's checkpoints have it: start with blank, and durations are no tokens.
+    how = checkpoint.model.generation_config
+    how.decoder_start_token_id = checkpoint.blank
+    how.suppress_tokens = [checkpoint.blank + 1 + i for i in range(len(networks.durations))]
+    features = [networks.features(walk.window) for walk in sound.walks]
+    with packages.quiet():  # it would like to be told how long a text may get
+        found = [checkpoint.model.generate(**each) for each in features]
+    sequences = (getattr(each, "sequences", each)[0] for each in found)
+    return words(checkpoint.pieces, ([int(token) for token in tokens] for tokens in sequences))
+
+
+def searched(name: str, folder: Path, sound: Sound) -> tuple[str, str]:
+    """Return whose own search there is for a form, and its words.
+
+    onnx-asr brings its features too; parakeet-mlx's are others than the model was trained on, so
+    it starts from ours.
+    """
+    if name == "onnx":
+        hear = onnx_asr.load_model("nemo-conformer-tdt", folder).recognize
+        return "onnx-asr", " ".join(filter(None, (hear(walk.window) for walk in sound.walks)))
+    networks = open_networks(name, folder)
+    decode = partial(networks._model.decode, last_token=[networks.blank])  # noqa: SLF001  theirs
+    frames = (networks.encode(walk.window) for walk in sound.walks)
+    found = [decode(mlx.mx.array(each[None]))[0][0] for each in frames]
+    return "parakeet-mlx", words(sound.pieces, ([t.id for t in tokens] for tokens in found))
+
+
+# Stages that no backend shows
+
+
+def open_networks(name: str, folder: Path) -> Any:  # noqa: ANN401  of any backend
+    """Return the networks of a form."""
+    opener = {"onnx": onnx.open_onnx, "coreml": coreml.open_coreml, "mlx": mlx.open_mlx}[name]
+    with contextlib.redirect_stderr(io.StringIO()):  # Core ML says that it is evaluated
+        backend, _ = opener(BackendSpec(name, folder.name, str(folder)))
+    return backend._networks  # noqa: SLF001  see above
 
 
 def mel_of(networks: Any, walk: Walk) -> Any:  # noqa: ANN401  of any backend
@@ -181,7 +323,7 @@ def mel_of(networks: Any, walk: Walk) -> Any:  # noqa: ANN401  of any backend
         return log_mel(walk.window)
     samples = walk.window[None]
     length = np.array([samples.shape[1]], np.int32)
-    found = networks._programs.preprocessor.predict(  # noqa: SLF001  a stage that no backend shows
+    found = networks._programs.preprocessor.predict(  # noqa: SLF001  see above
         {"audio_signal": samples, "audio_length": length}
     )
     if int(found["mel_length"].item()) != valid_frames(samples.shape[1]):
@@ -189,11 +331,19 @@ def mel_of(networks: Any, walk: Walk) -> Any:  # noqa: ANN401  of any backend
     return found["mel"][0]
 
 
-def open_networks(name: str, folder: Path) -> Any:  # noqa: ANN401  of any backend
-    """Return the networks of a form."""
-    opener = {"onnx": onnx.open_onnx, "coreml": coreml.open_coreml, "mlx": mlx.open_mlx}[name]
-    backend, _ = opener(BackendSpec(name, folder.name, str(folder)))
-    return backend._networks  # noqa: SLF001  a stage that no backend shows
+def state_of(prediction: Any) -> Any:  # noqa: ANN401  of any backend
+    """Return a predictor's state, h and c, once the joint has seen it."""
+    match prediction:
+        case coreml.Prediction():
+            return np.stack([prediction.h, prediction.c])
+        case onnx.Prediction(after=(h, c)):
+            return np.stack([h, c])
+    return np.stack([np.array(part.astype(mlx.mx.float32)) for part in prediction.state])
+
+
+def greatest(found: Any, wanted: Any) -> float:  # noqa: ANN401  arrays
+    """Return the greatest difference."""
+    return float(np.abs(found - wanted).max())
 
 
 if __name__ == "__main__":
