@@ -767,6 +767,18 @@ def test_the_tail_nobody_spoke_in_is_silent() -> None:
     assert (monitor.transcribed, monitor.silent) == (15 * SAMPLE_RATE, 5 * SAMPLE_RATE)
 
 
+@pytest.mark.parametrize("tail", [0.5, 12.9, 20.0])
+@pytest.mark.parametrize("room", [1e-4, 2e-3, 4e-3])
+def test_a_quiet_room_behind_the_words_costs_one_decode_at_most(tail: float, room: float) -> None:
+    audio = spoken(dictation(20), 20.0 + tail)
+    audio += noise(20.0 + tail, room, seed=7)
+    listener = Listener()
+    run = transcribed(audio, backend=listener)
+    assert run.text == text_in(dictation(20))
+    regular = [w for w in windows_of(audio) if not w.final and not w.silent]
+    assert len(listener.asked) <= len(regular) + 1
+
+
 def test_spans_of_windows_and_lines_agree() -> None:
     audio, _ = said(60)
     spans = spans_of(windows_of(audio))

@@ -122,6 +122,13 @@ def test_t9_durations_are_values_not_indices() -> None:
     assert networks.visited == [0, 4, 12]
 
 
+def test_an_emission_has_the_models_own_duration_also_where_the_search_is_forced_on() -> None:
+    networks = Scripted({0: [(A, 0)] * 9 + [(B, 0)], 1: [(C, 0), (BLANK, 0)]})
+    emissions = greedy(networks, frames_of(2))
+    assert [e.duration for e in emissions] == [0] * 11
+    assert networks.visited == [0] * 10 + [1, 1]
+
+
 class Aliasing:
     """Networks that answer in one buffer, as runtimes with bound outputs do."""
 
