@@ -124,7 +124,8 @@ class Dictation {
    * Ends the recording: what was said is still recognised. Resolves to the `done` line.
    *
    * SIGINT follows after 2 s; it asks for the same. SIGTERM, which gives the rest up, follows after
-   * 5 s, but not before `timeoutMs` have passed without a line; SIGKILL 3 s later.
+   * 5 s, but not before `timeoutMs` have passed without a line; SIGKILL 3 s later. With raw PCM SIGINT
+   * waits like SIGTERM, 3 s before it: it would cut off what has not been taken yet.
    */
   stop({ timeoutMs = this.#options.stopTimeoutMs } = {}) {
     this.#climb("stop", timeoutMs);
@@ -194,7 +195,7 @@ class Dictation {
     if (event.type === "error") this.#errorLine ??= event; // the first one sets the exit code
     if (event.type === "done") this.#done = event;
     if (event.type === "ready") this.#clear("start");
-    if (this.#timers.has("terminate") && this.#patience > 0) this.#awaitTermination(this.#patience);
+    if (this.#timers.has("terminate") && this.#patience > 0) this.#awaitEnd(this.#patience);
     const waiting = this.#waiting.shift();
     if (waiting) waiting.resolve({ value: event, done: false });
     else this.#queue.push(event);
@@ -213,8 +214,8 @@ class Dictation {
     this.#patience = patience;
     if (this.#options.raw) this.#endRaw(word);
     else this.#child?.stdin?.write(`${word}\n`);
-    this.#after("interrupt", LADDER.interrupt, () => this.#child?.kill("SIGINT"));
-    this.#awaitTermination(Math.max(LADDER.terminate, patience));
+    this.#interruptAfter(LADDER.interrupt);
+    this.#awaitEnd(Math.max(LADDER.terminate, patience));
   }
 
   #endRaw(word) {
@@ -225,7 +226,14 @@ class Dictation {
     }
   }
 
-  #awaitTermination(delay) {
+  #interruptAfter(delay) {
+    this.#after("interrupt", delay, () => this.#child?.kill("SIGINT"));
+  }
+
+  #awaitEnd(delay) {
+    if (this.#options.raw && this.#timers.has("interrupt")) {
+      this.#interruptAfter(delay - LADDER.terminate + LADDER.interrupt);
+    }
     this.#after("terminate", delay, () => {
       if (this.#stopping === "stop") {
         this.#failure ??= new DictationError("stop_timeout", "it did not end when told to");

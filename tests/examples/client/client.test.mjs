@@ -102,6 +102,35 @@ test("a program that is still at work after a stop is not terminated", async (t)
   assert.equal((await failure(dictation.finished)).code, "stop_timeout");
 });
 
+test("raw audio is not interrupted while lines come", async (t) => {
+  const clock = fakeClock(t);
+  const dictation = start("stubborn", { input: "-" });
+  await until(dictation, "type", "ready");
+  dictation.stop();
+  assert.deepEqual(clock.due(), [67_000, 70_000]);
+  clock.passTo(60_000);
+  process.kill(dictation.pid, "SIGINT");
+  await until(dictation, "code", "SIGINT"); // a line: it lives
+  assert.deepEqual(clock.due(), [127_000, 130_000]);
+  clock.passTo(127_000);
+  await until(dictation, "code", "SIGINT"); // no second one may follow: it would give up the rest
+  assert.deepEqual(clock.due(), [197_000]);
+  clock.passTo(197_000);
+  await until(dictation, "code", "SIGTERM");
+  clock.passTo(200_000);
+  assert.equal((await failure(dictation.finished)).code, "stop_timeout");
+});
+
+test("an app that quits does not wait for raw audio", async (t) => {
+  const clock = fakeClock(t);
+  const dictation = start("stubborn", { input: "-" });
+  await until(dictation, "type", "ready");
+  dictation.stop({ timeoutMs: 0 });
+  assert.deepEqual(clock.due(), [2_000, 5_000]);
+  clock.passTo(8_000);
+  await assert.rejects(dictation.finished, { code: "stop_timeout" });
+});
+
 test("a stop can be turned into a cancel", async (t) => {
   const clock = fakeClock(t);
   const dictation = start("stubborn");

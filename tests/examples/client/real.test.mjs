@@ -1,7 +1,7 @@
 /** The client with the real program, which is on the PATH and hears tones; SPEECH is ten words. */
 
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import process from "node:process";
 import { test } from "node:test";
 import { dictate } from "../../../examples/node-client/index.js";
@@ -79,6 +79,16 @@ test("audio of the host's own is transcribed", async () => {
   const dictation = dictate({ input: "-", inputRate: 16_000 });
   for (let at = 0; at < pcm.length; at += 10_001) dictation.audio.write(pcm.subarray(at, at + 10_001));
   assert.equal((await dictation.stop()).full_text, WORDS);
+});
+
+test("a stop cuts none of the host's own audio off, however much is not taken yet", async () => {
+  const { PARAKEET_COREML_MODEL: script } = process.env;
+  const slow = `${script}-slow.json`;
+  writeFileSync(slow, JSON.stringify({ ...JSON.parse(readFileSync(script, "utf8")), delay_s: 0.3 }));
+  const pcm = readFileSync(SPEECH).subarray(44);
+  const dictation = dictate({ input: "-", model: slow, chunkSeconds: 5, overlapSeconds: 1 });
+  for (let times = 0; times < 6; times++) dictation.audio.write(pcm);
+  assert.equal((await dictation.stop()).full_text, Array(6).fill(WORDS).join(" "));
 });
 
 test("audio of the host's own can be cancelled", async () => {
