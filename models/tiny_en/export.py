@@ -49,7 +49,7 @@ def write_checkpoint(trained: Path, work: Path, folder: Path) -> None:
     """Round the averaged weights to fp16; save them as `transformers` does, pieces beside."""
     folder.mkdir(parents=True, exist_ok=True)
     model = TinyModel()
-    model.load_state_dict(torch.load(trained, weights_only=True)["average"])
+    model.load_state_dict(torch.load(trained, weights_only=True, map_location="cpu")["average"])
     halves = {
         name: (value.half() if value.is_floating_point() else value).contiguous().clone()
         for name, value in model.tdt.state_dict().items()

@@ -29,6 +29,8 @@ class Stage:
 
     until: int
     rate: float
+    rate_end: float = 0.0
+    """Where the rate has gone, in a straight line, when the stage ends; 0 keeps it."""
     packs: tuple[str, ...] = ("n-",)
     real: float = 0.2
     joined: float = 0.0
@@ -175,7 +177,7 @@ class Mixture:
         while True:
             now = stage()
             pool = []
-            while len(pool) < 128:
+            while len(pool) < max(128, 4 * now.seconds):
                 words, samples = self.utterance(now)
                 if 0.3 * RATE <= len(samples) <= now.longest * RATE * 1.2:
                     pool.append((words, samples))

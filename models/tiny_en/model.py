@@ -48,6 +48,17 @@ def configured() -> ParakeetTDTConfig:
     )
 
 
+def valid(width: int, lengths: Tensor) -> Tensor:
+    """Mark what is not padding, as booleans (batch, width)."""
+    return torch.arange(width, device=lengths.device)[None, :] < lengths[:, None]
+
+
+def quick_halves(device: str) -> bool:
+    """Say whether a device multiplies bfloat16 quicker than float32; an AVX2 CPU is far slower."""
+    able = torch.cpu.get_capabilities()
+    return device != "cpu" or able.get("avx512_bf16", False) or able.get("amx_bf16", False)
+
+
 class TinyModel(nn.Module):
     """The transducer, and the CTC head that teaches its encoder; only the first is shipped."""
 
@@ -66,13 +77,14 @@ class TinyModel(nn.Module):
         self.tdt.decoder.embedding.padding_idx = BLANK
         with torch.no_grad():
             self.tdt.decoder.embedding.weight[BLANK] = 0
-        # Channels last and bfloat16 make a step three times as quick on a CPU with both.
+        # Channels last makes a step a fifth to a half quicker on a CPU.
         self.tdt.encoder.subsampling.to(memory_format=torch.channels_last)
 
     def encode(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Turn features (batch, mel frames, bins) into encoder frames and their counts."""
-        mask = torch.arange(features.shape[1])[None, :] < lengths[:, None]
-        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.training):
+        mask = valid(features.shape[1], lengths)
+        half = self.training and quick_halves(features.device.type)
+        with torch.autocast(features.device.type, dtype=torch.bfloat16, enabled=half):
             out = self.tdt.encoder(input_features=features, attention_mask=mask)
         return out.last_hidden_state.float(), out.attention_mask.sum(-1)
 
@@ -105,11 +117,15 @@ class Lattice(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, *inputs: Tensor) -> Tensor:  # noqa: ANN401  torch's own object
-        """Take scores of blanks, labels, durations, then frame and token counts; give losses."""
-        scores = tuple(part.detach().contiguous().numpy() for part in inputs[:3])
-        found, grads = losses(scores, inputs[3].numpy(), inputs[4].numpy())
-        ctx.save_for_backward(*map(torch.from_numpy, grads))
-        return torch.from_numpy(found)
+        """Take scores of blanks, labels, durations, then frame and token counts; give losses.
+
+        The sums are made on the CPU, wherever the scores are; the losses come back to them.
+        """
+        device = inputs[0].device
+        scores = tuple(part.detach().contiguous().cpu().numpy() for part in inputs[:3])
+        found, grads = losses(scores, inputs[3].cpu().numpy(), inputs[4].cpu().numpy())
+        ctx.save_for_backward(*(torch.from_numpy(grad).to(device) for grad in grads))
+        return torch.from_numpy(found).to(device)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401  likewise
@@ -122,15 +138,15 @@ class Lattice(torch.autograd.Function):
 class Features:
     """Log-mel features as `ParakeetFeatureExtractor` computes them, without its detours."""
 
-    def __init__(self) -> None:
+    def __init__(self, device: str = "cpu") -> None:
         """Take the filters from the extractor itself."""
         extractor = ParakeetFeatureExtractor(feature_size=128)
-        self.filters = extractor.mel_filters
-        self.window = torch.hann_window(400, periodic=False)
+        self.filters = extractor.mel_filters.to(device)
+        self.window = torch.hann_window(400, periodic=False, device=device)
 
     def log_mel(self, samples: Tensor, lengths: Tensor) -> Tensor:
         """Turn padded samples (batch, n) into log-mel (batch, frames, bins), not normalised."""
-        mask = torch.arange(samples.shape[1])[None, :] < lengths[:, None]
+        mask = valid(samples.shape[1], lengths)
         sharp = torch.cat([samples[:, :1], samples[:, 1:] - 0.97 * samples[:, :-1]], dim=1) * mask
         spectrum = torch.stft(
             sharp, 512, HOP, 400, window=self.window, return_complex=True, pad_mode="constant"
@@ -140,7 +156,7 @@ class Features:
 
     def normal(self, mel: Tensor, counts: Tensor) -> Tensor:
         """Give every bin mean 0 and deviation 1 over the valid mel frames, and 0 beyond them."""
-        mask = (torch.arange(mel.shape[1])[None, :] < counts[:, None]).unsqueeze(-1)
+        mask = valid(mel.shape[1], counts).unsqueeze(-1)
         mean = (mel * mask).sum(1, keepdim=True) / counts[:, None, None]
         variance = ((mel - mean).pow(2) * mask).sum(1, keepdim=True) / (counts[:, None, None] - 1)
         return (mel - mean) / (variance.sqrt() + 1e-5) * mask

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -88,18 +89,110 @@ def places(rng: Random) -> int:
     return rng.randint(1, 10) if rng.random() < 0.9 else rng.randint(1, 300)
 
 
-MARKS = {"{p}": "places", "{n}": "things", "{f}": "folks", "{a}": "moods", "{t}": "whens"}
-"""What a mark in a predicate stands for."""
+def clock(rng: Random) -> str:
+    """Say a time of day."""
+    hour = cardinal(rng.randint(1, 12))
+    minute = rng.choice(["", "", "o'clock", "fifteen", "thirty", cardinal(rng.randint(10, 59))])
+    half = rng.choice(["", "", "", "a m", "p m", "in the morning", "in the evening", "tonight"])
+    return f"{hour} {minute} {half}"
+
+
+SHORT = {"p": "places", "n": "things", "f": "folks", "a": "moods", "t": "whens"}
+"""What a mark of one letter stands for."""
+FIGURES: dict[str, Callable[[Random], str]] = {
+    "small": lambda rng: cardinal(rng.randint(1, 20)),
+    "tensone": lambda rng: cardinal(rng.randint(1, 99)),
+    "twenties": lambda rng: cardinal(rng.randint(15, 29)),
+    "line": lambda rng: cardinal(rng.choice([places(rng), rng.randint(1, 999)])),
+    "figures": lambda rng: " ".join(rng.choices(DIGITS, k=rng.randint(2, 7))),
+    "clock": clock,
+}
+"""Marks that stand for numbers."""
+
+
+def filled(rng: Random, template: str) -> str:
+    """Put words in place of the {marks} of a template, and of the marks those words bring."""
+
+    def word(mark: re.Match[str]) -> str:
+        name = SHORT.get(mark[1], mark[1])
+        return FIGURES[name](rng) if name in FIGURES else rng.choice(WORDS[name])
+
+    while "{" in template:
+        template = re.sub(r"{(\w+)}", word, template)
+    return template
 
 
 def everyday(rng: Random) -> str:
     """Say a plain sentence about people, places and things."""
     pick = picker(rng)
-    body = pick("predicates")
-    for mark, name in MARKS.items():
-        while mark in body:
-            body = body.replace(mark, pick(name), 1)
-    return f"{pick('subjects')} {body}"
+    return filled(rng, f"{pick('subjects')} {pick('predicates')}")
+
+
+def wish(rng: Random) -> str:
+    """Ask something of a machine at home or in the pocket."""
+    body = filled(rng, rng.choice(WORDS["wishes"]))
+    draw = rng.random()
+    if draw < 0.08:
+        return f"{rng.choice(['please', 'can you', 'could you', 'hey', 'okay'])} {body}"
+    return f"{body} please" if draw < 0.12 else body
+
+
+def order(rng: Random) -> str:
+    """Ask something of an editor, a shell, a browser."""
+    body = filled(rng, rng.choice(WORDS["orders"]))
+    draw = rng.random()
+    if draw < 0.1:
+        return f"{rng.choice(WORDS['heads'])} {body}"
+    return f"{body} {rng.choice(WORDS['tails'])}" if draw < 0.2 else body
+
+
+def talk(rng: Random) -> str:
+    """Say what people say to each other."""
+    return filled(rng, rng.choice(WORDS["talks"]))
+
+
+def noun(rng: Random) -> str:
+    """Name a thing."""
+    pick = picker(rng)
+    if rng.random() < 0.3:
+        return pick("whom")
+    return f"{pick('dets')} {pick('qualities') if rng.random() < 0.4 else ''} {pick('nouns')}"
+
+
+def clause(rng: Random) -> str:
+    """Make a clause by grammar alone: any word may meet any other."""
+    pick = picker(rng)
+
+    def some(chance: float, words: str) -> str:
+        return words if rng.random() < chance else ""
+
+    subject, act, what = pick("who"), pick("acts"), some(0.7, noun(rng))
+    where = some(0.5, f"{pick('preps')} {noun(rng)}")
+    when = some(0.15, pick(rng.choice(["whens", "adverbs"])))
+    really = some(0.1, pick("adverbs"))
+    return rng.choice(
+        [
+            f"{subject} {really} {pick('wills')} {act} {what} {where} {when}",
+            f"{subject} {really} {pick('pasts')} {what} {where} {when}",
+            f"{noun(rng)} {pick('being')} {some(0.2, 'very')} {pick('qualities')} {where}",
+            f"{some(0.7, pick('asks'))} {pick('helpers')} {subject} {act} {what} {when}",
+            f"{some(0.1, 'please')} {act} {noun(rng)} {where} {when}",
+        ]
+    )
+
+
+def grammar(rng: Random) -> str:
+    """Say one clause, or two."""
+    first = clause(rng)
+    return f"{first} {rng.choice(WORDS['joins'])} {clause(rng)}" if rng.random() < 0.2 else first
+
+
+def contracted(text: str) -> str:
+    """Write "do not" and its like as they are mostly spoken."""
+    for entry in WORDS["shorter"]:
+        long, short = entry.split("=")
+        text = re.sub(rf"\b{long}\b", short, text)
+    return text
 
 
 def jumble(rng: Random) -> str:
@@ -122,10 +215,25 @@ KINDS: dict[str, Callable[[Random], str]] = {
     "everyday": everyday,
     "jumble": jumble,
     "phrase": phrase,
+    "wish": wish,
+    "order": order,
+    "talk": talk,
+    "grammar": grammar,
 }
 """Every kind of sentence by name."""
 
-WEIGHTS = {"digits": 4, "number": 2, "dictation": 5, "everyday": 4, "jumble": 5, "phrase": 2}
+WEIGHTS = {
+    "digits": 3,
+    "number": 3,
+    "dictation": 4,
+    "everyday": 4,
+    "jumble": 3,
+    "phrase": 3,
+    "wish": 6,
+    "order": 6,
+    "talk": 5,
+    "grammar": 7,
+}
 """How often a kind is spoken in the wide domain."""
 
 
@@ -134,5 +242,7 @@ def sentence(rng: Random, weights: dict[str, int]) -> tuple[str, str]:
     while True:
         kind = rng.choices(list(weights), list(weights.values()))[0]
         text = " ".join(KINDS[kind](rng).split())
+        if rng.random() < 0.3:
+            text = contracted(text)
         if not any(held in text for held in HELD_OUT):
             return kind, text

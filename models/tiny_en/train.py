@@ -6,8 +6,10 @@ import argparse
 import json
 import multiprocessing
 import os
+import shutil
 import signal
 import time
+from dataclasses import replace
 from multiprocessing.queues import Queue
 from multiprocessing.sharedctypes import Synchronized
 from pathlib import Path
@@ -18,7 +20,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from models.tiny_en import tokens
+from models.tiny_en import export, tokens
 from models.tiny_en.folders import WORK
 from models.tiny_en.mixture import Mixture, Samples, Stage, schedule
 from models.tiny_en.model import Features, TinyModel
@@ -28,6 +30,8 @@ if TYPE_CHECKING:  # this Queue takes no parameters when it runs
 
 PATIENCE = 60.0
 """Seconds to wait for a batch: a feeder that died must not go unnoticed."""
+HEAD_FIRST = 200
+"""Steps in which a CTC head learnt anew follows the encoder and may not teach it."""
 MEET_EVERY = 8
 """Steps between two averagings: in step at every one, the slower process would hold up both."""
 SAVE_EVERY = 90.0
@@ -47,9 +51,32 @@ def main() -> None:
     )
     parser.add_argument("--schedule", type=Path, default=SCHEDULE)
     parser.add_argument("--run", default="run", help="name of the run's folder")
-    parser.add_argument("--init", type=Path, help="checkpoint to start from")
-    parser.add_argument("--ranks", type=int, default=2, help="processes of one thread each")
+    parser.add_argument(
+        "--init", type=Path, help="checkpoint folder to go on from; the CTC head is learnt anew"
+    )
+    gpu = torch.cuda.is_available()
+    parser.add_argument("--device", default="cuda" if gpu else "cpu")
+    parser.add_argument(
+        "--ranks",
+        type=int,
+        default=1 if gpu else 2,
+        help="processes that train, of one thread each",
+    )
+    parser.add_argument(
+        "--feeders",
+        type=int,
+        default=max(1, (os.cpu_count() or 2) - 2) if gpu else 1,
+        help="processes that prepare batches for each of them",
+    )
+    parser.add_argument(
+        "--scale",
+        type=float,
+        default=12.0 if gpu else 1.0,
+        help="batches this many times the schedule's",
+    )
     options = parser.parse_args()
+    if options.init:
+        shutil.copy(options.init / "pieces.model", options.work)
     context = multiprocessing.get_context("spawn")
     helpers = [
         context.Process(target=work, args=(options, rank)) for rank in range(1, options.ranks)
@@ -63,26 +90,33 @@ def work(options: argparse.Namespace, rank: int) -> None:
     """Train as one of several processes: threads would wait for each other at every operation."""
     torch.set_num_threads(1)
     torch.manual_seed(int(time.time()) + rank)
-    torch.distributed.init_process_group(
-        "gloo", init_method=RENDEZVOUS, rank=rank, world_size=options.ranks
-    )
+    if options.ranks > 1:
+        torch.distributed.init_process_group(
+            "gloo", init_method=RENDEZVOUS, rank=rank, world_size=options.ranks
+        )
     Trainer(options, rank).run()
 
 
-def feed(options: argparse.Namespace, rank: int, step: Synchronized[int], queue: Batches) -> None:
-    """Fill the queue with batches of the stage the trainer is in; the other process."""
+def feed(options: argparse.Namespace, number: int, step: Synchronized[int], queue: Batches) -> None:
+    """Fill the queue with batches of the stage the trainer is in; a process of its own."""
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     os.nice(1)
     torch.set_num_threads(1)
-    mixture = Mixture(options.work, options.digits, seed=int(time.time()) + rank)
-    for batch in mixture.batches(lambda: stage_at(options.schedule, step.value)):
+    mixture = Mixture(options.work, options.digits, seed=int(time.time()) + number)
+    for batch in mixture.batches(lambda: stage_at(options, step.value)):
         queue.put(batch)
 
 
-def stage_at(path: Path, step: int) -> Stage:
-    """Find the stage a step belongs to; the last one has no end."""
-    stages = schedule(path)
-    return next((stage for stage in stages if step < stage.until), stages[-1])
+def stage_at(options: argparse.Namespace, step: int) -> Stage:
+    """Find the stage a step belongs to, its rate as it is at that step; the last has no end."""
+    stages, began = schedule(options.schedule), 0
+    for stage in stages:
+        if step < stage.until:
+            break
+        began = stage.until
+    part = min(1.0, (step - began) / max(1, stage.until - began))
+    rate = stage.rate + part * (stage.rate_end - stage.rate) if stage.rate_end else stage.rate
+    return replace(stage, rate=rate, seconds=stage.seconds * options.scale)
 
 
 class Trainer:
@@ -93,21 +127,28 @@ class Trainer:
         self.options, self.rank, self.folder = options, rank, options.work / options.run
         self.folder.mkdir(parents=True, exist_ok=True)
         self.pieces = tokens.load(options.work)
-        self.model, self.features = TinyModel(), Features()
+        self.device = options.device
+        self.model, self.features = TinyModel().to(self.device), Features(self.device)
         self.average: dict[str, Tensor] = {}
+        groups = [list(part.parameters()) for part in (self.model.tdt, self.model.ctc)]
         self.optimizer = torch.optim.AdamW(
-            self.model.parameters(), lr=1e-4, betas=(0.9, 0.98), weight_decay=1e-3, fused=True
+            [{"params": group} for group in groups],
+            lr=1e-4,
+            betas=(0.9, 0.98),
+            weight_decay=1e-3,
+            fused=True,
         )
-        self.step, self.heard, self.saved, self.asked = 0, 0.0, time.monotonic(), False
-        self.told = 0.0
+        self.step, self.heard, self.saved, self.told = 0, 0.0, time.monotonic(), 0.0
+        self.asked = self.stopped = False
         signal.signal(signal.SIGTERM, self.ask)
         last = self.folder / "last.pt"
         if last.exists():
-            self.resume(torch.load(last, weights_only=True))
+            self.resume(torch.load(last, weights_only=True, map_location=self.device))
         elif options.init:
-            self.model.load_state_dict(torch.load(options.init, weights_only=True)["model"])
-        for value in self.model.state_dict().values():
-            torch.distributed.broadcast(value, 0)
+            self.model.tdt.load_state_dict(export.loaded(options.init).state_dict())
+        if options.ranks > 1:
+            for value in self.model.state_dict().values():
+                torch.distributed.broadcast(value, 0)
         print(
             sum(p.numel() for p in self.model.tdt.parameters()),
             "parameters, step",
@@ -125,23 +166,23 @@ class Trainer:
         self.told = self.heard
 
     def ask(self, *_: object) -> None:
-        """Stop after this step; the signal goes to rank 0, the others end with it."""
+        """Stop at the next meeting, at which all processes learn of it."""
         self.asked = True
 
     def run(self) -> None:
         """Train until the last stage's end."""
-        step = multiprocessing.Value("q", self.step)
-        queue: Batches = multiprocessing.Queue(maxsize=12)
-        feeder = multiprocessing.Process(
-            target=feed, args=(self.options, self.rank, step, queue), daemon=True
-        )
-        feeder.start()
+        # Spawned: a process forked from one that has opened a device could not be relied on.
+        context = multiprocessing.get_context("spawn")
+        step = context.Value("q", self.step)
+        queue: Batches = context.Queue(maxsize=12)
+        for number in range(self.options.feeders):
+            place = self.rank * self.options.feeders + number
+            arguments = (self.options, place, step, queue)
+            context.Process(target=feed, args=arguments, daemon=True).start()
         sums, since, first = np.zeros(3), time.monotonic(), self.step
         last = schedule(self.options.schedule)[-1].until
         while self.step < last:
-            sums += self.learn(
-                stage_at(self.options.schedule, self.step), *queue.get(timeout=PATIENCE)
-            )
+            sums += self.learn(stage_at(self.options, self.step), *queue.get(timeout=PATIENCE))
             self.step += 1
             step.value = self.step
             if self.step % 50 == 0 and self.rank == 0:
@@ -152,7 +193,7 @@ class Trainer:
                 last = schedule(self.options.schedule)[-1].until
             if self.rank == 0 and time.monotonic() - self.saved > SAVE_EVERY:
                 self.save()
-            if self.asked:
+            if self.stopped:
                 break
         if self.rank == 0:
             self.save()
@@ -163,17 +204,19 @@ class Trainer:
         """Take one step; return CTC loss, TDT loss and seconds heard."""
         self.model.train()
         ids = [torch.tensor(self.pieces.encode(words), dtype=torch.long) for words in texts]
-        sizes = torch.tensor([len(one) for one in ids])
-        targets = torch.nn.utils.rnn.pad_sequence(ids, batch_first=True)
-        features, counts = self.spoiled(
-            torch.from_numpy(samples), torch.from_numpy(lengths), stage.strength
-        )
+        sizes = torch.tensor([len(one) for one in ids], device=self.device)
+        targets = torch.nn.utils.rnn.pad_sequence(ids, batch_first=True).to(self.device)
+        heard = (torch.from_numpy(part).to(self.device) for part in (samples, lengths))
+        features, counts = self.spoiled(*heard, stage.strength)
         frames, counts = self.model.encode(features, counts)
-        zero = torch.zeros(())
-        ctc = self.model.ctc_loss(frames, counts, targets, sizes) if stage.ctc else zero
+        zero = torch.zeros((), device=self.device)
+        young = self.options.init and self.step < HEAD_FIRST
+        told = frames.detach() if young else frames
+        ctc = self.model.ctc_loss(told, counts, targets, sizes) if stage.ctc else zero
         tdt = self.model.tdt_loss(frames, counts, targets, sizes) if stage.tdt else zero
-        for group in self.optimizer.param_groups:
-            group["lr"] = stage.rate * min(1.0, (self.step + 1) / 300)
+        network, head = self.optimizer.param_groups
+        network["lr"] = stage.rate * min(1.0, (self.step + 1) / 300)
+        head["lr"] = 3e-3 if young else stage.rate
         self.optimizer.zero_grad(set_to_none=True)
         (stage.ctc * ctc + stage.tdt * tdt).backward()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 2.0)
@@ -188,11 +231,17 @@ class Trainer:
 
     def meet(self) -> None:
         """Average the weights of all processes; between two meetings each goes its own way."""
+        self.stopped = self.asked
+        if self.options.ranks == 1:
+            return
         with torch.no_grad():
             values = [v for v in self.model.state_dict().values() if v.is_floating_point()]
-            flat = torch.cat([value.reshape(-1) for value in values])
+            # One that leaves alone would leave the others waiting for it.
+            asked = torch.full((1,), float(self.asked), device=self.device)
+            flat = torch.cat([value.reshape(-1) for value in values] + [asked])
             torch.distributed.all_reduce(flat)
-            parts = (flat / self.options.ranks).split([value.numel() for value in values])
+            self.stopped = bool(flat[-1])
+            parts = (flat[:-1] / self.options.ranks).split([value.numel() for value in values])
             for value, part in zip(values, parts, strict=True):
                 value.copy_(part.view_as(value))
 
@@ -246,8 +295,8 @@ class Trainer:
 
 def bent(mel: Tensor, strength: float) -> Tensor:
     """Stretch each utterance's frequency axis a little: other throats."""
-    factor = 1 + 0.08 * strength * torch.randn(len(mel), 1).clamp(-2, 2)
-    bins = (torch.arange(128)[None, :] * factor).clamp(0, 127)
+    factor = 1 + 0.08 * strength * torch.randn(len(mel), 1, device=mel.device).clamp(-2, 2)
+    bins = (torch.arange(128, device=mel.device)[None, :] * factor).clamp(0, 127)
     low = bins.floor().long().clamp(max=126)
     part = (bins - low)[:, None, :]
     low = low[:, None, :].expand_as(mel)
