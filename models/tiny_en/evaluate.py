@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
+import subprocess
+import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +22,7 @@ from models.tiny_en.folders import WORK
 from models.tiny_en.mixture import HELD_SPEAKER, HELD_TAKES, digit_string, packs, real_digits
 from models.tiny_en.model import DURATIONS, Features
 from models.tiny_en.tokens import BLANK
-from models.tiny_en.voices import to_rate
+from models.tiny_en.voices import read
 
 Samples = NDArray[np.float32]
 RATE = 16_000
@@ -39,6 +42,10 @@ def main() -> None:
     parser.add_argument(
         "--jfk", type=Path, help="a public-domain speech, reported whatever comes out"
     )
+    parser.add_argument(
+        "--people", type=Path, help="test/data of Debian's pocketsphinx-testdata, likewise"
+    )
+    parser.add_argument("--recorder", help="parakeet-coreml, to measure what it streams as well")
     parser.add_argument("--show", action="store_true", help="print what was heard wrong")
     parser.add_argument("--quick", action="store_true", help="only the first table")
     options = parser.parse_args()
@@ -52,10 +59,9 @@ def main() -> None:
     noisy(recogniser, sets)
     lengths(recogniser, sets)
     wordless(recogniser)
-    if options.jfk:
-        samples, rate = soundfile.read(options.jfk, dtype="float32")
-        case = [(JFK, to_rate(samples, rate))]
-        row("a real speech (Kennedy, 11 s)", score(recogniser, case, show=True))
+    people(recogniser, options)
+    if options.recorder:
+        streamed(recogniser, sets, options)
 
 
 @dataclass(frozen=True)
@@ -239,22 +245,61 @@ def lengths(recogniser: Recogniser, sets: dict[str, list[Case]]) -> None:
     for low, high in ((0, 2), (2, 4), (4, 8), (8, 15)):
         some = [case for case in cases if low * RATE <= len(case[1]) < high * RATE]
         row(f"{low} to {high} s", score(recogniser, some))
-    for name, some in sets.items():
-        row(f"joined to 15 s: {name}", score(recogniser, joined(some)))
 
 
-def joined(cases: list[Case]) -> Iterator[Case]:
-    """Fill windows of at most 15 s with utterance after utterance."""
+def joined(cases: list[Case], most: int) -> Iterator[Case]:
+    """Fill stretches of at most `most` samples with utterance after utterance."""
     words: list[str] = []
     parts: list[Samples] = []
     for reference, samples in cases:
-        if parts and sum(map(len, parts)) + len(samples) > WINDOW:
+        if parts and sum(map(len, parts)) + len(samples) > most:
             yield " ".join(words), np.concatenate(parts)
             words, parts = [], []
         words.append(reference)
         parts.append(samples)
     if parts:
         yield " ".join(words), np.concatenate(parts)
+
+
+def streamed(
+    recogniser: Recogniser, sets: dict[str, list[Case]], options: argparse.Namespace
+) -> None:
+    """Join all sets to windows, and to minutes that the recorder has to cut into windows."""
+    heading("joined", "0.6 s between two utterances")
+    for name, cases in sets.items():
+        row(f"{name}, one window of 15 s", score(recogniser, joined(cases, WINDOW)))
+        with tempfile.TemporaryDirectory() as folder:
+            total = Errors()
+            for reference, samples in joined(cases, 4 * WINDOW):
+                sound = Path(folder) / "minute.wav"
+                soundfile.write(sound, samples, RATE, subtype="PCM_16")
+                total += errors(reference.split(), recorded(sound, options).split())
+        row(f"{name}, 60 s through the recorder", total)
+
+
+def recorded(sound: Path, options: argparse.Namespace) -> str:
+    """Have the recorder transcribe a file; return its last line's text."""
+    command = [options.recorder, "progressive-record", "--backend", "onnx", "--input", str(sound)]
+    command += ["--model", str(options.model)]
+    out = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    return str(json.loads(out.splitlines()[-1])["full_text"])
+
+
+def people(recogniser: Recogniser, options: argparse.Namespace) -> None:
+    """Listen to people who say what the model was not made for."""
+    heading("people", "real, none trained on")
+    if options.people:
+        for name, place in (("playing cards", "cards/cards."), ("a novel read", "librivox/")):
+            lines = (options.people / f"{place}transcription").read_text().splitlines()
+            cases = []
+            for line in lines:
+                said, _, ident = line.rpartition(" (")
+                sound = (options.people / place).parent / f"{ident.rstrip(')')}.wav"
+                cases.append((re.sub("<.?s>", "", said), read(sound)))
+            row(f"{name} (pocketsphinx test data)", score(recogniser, cases, show=options.show))
+    if options.jfk:
+        case = [(JFK, read(options.jfk))]
+        row("a speech (Kennedy, 11 s)", score(recogniser, case, show=options.show))
 
 
 def wordless(recogniser: Recogniser) -> None:
