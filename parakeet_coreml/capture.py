@@ -30,8 +30,12 @@ if TYPE_CHECKING:  # NumPy must not load before the microphone runs
 Warn = Callable[[str, str], None]
 """Takes a code and a message of one line."""
 
-POLL = 0.1
-"""Seconds between two looks into PortAudio's ring; five times as often costs 1.5 % of a core."""
+POLL = 0.2
+"""Seconds between two looks into PortAudio's ring, which holds 0.5 s and more. To wake three threads
+is most of what a recorder costs; ten times as often is 1.5 % of a core."""
+
+LIVE_POLL = 0.1
+"""Seconds between them where somebody watches the levels, which are ten a second."""
 
 FIRST_POLL = 0.02
 """Seconds between two looks until the first samples are there: a host waits to say so."""
@@ -39,7 +43,7 @@ FIRST_POLL = 0.02
 LAST_POLL = 0.005
 """Seconds between two looks once a stop was asked for."""
 
-WAIT = 0.25
+WAIT = 0.5
 """Seconds a consumer waits for the reader before it looks at the time."""
 
 DRAIN_LIMIT = 2.0
@@ -115,7 +119,7 @@ class Microphone:
     """A microphone, mono at its native rate.
 
     `device` is an index, a name, or a part of one name in any case; None is the system's default.
-    `warn`, and `begun` with the first samples, are called from another thread.
+    Sound is handed over every `poll` seconds, and at once after `stop`. `warn`, and `begun` with the first samples, are called from another thread.
     """
 
     def __init__(
@@ -124,6 +128,7 @@ class Microphone:
         *,
         warn: Warn,
         begun: Callable[[], None] = lambda: None,
+        poll: float = POLL,
         open_timeout: float = 5.0,
         stall_timeout: float = 5.0,
     ) -> None:
@@ -137,6 +142,7 @@ class Microphone:
         self._device = device
         self._warn = warn
         self._begun: Callable[[], None] | None = begun
+        self._poll = poll
         self._open_timeout = open_timeout
         self._stall_timeout = stall_timeout
         self._stream: Any = None
@@ -243,7 +249,7 @@ class Microphone:
                 if self._wake.is_set():
                     time.sleep(LAST_POLL)
                 else:
-                    self._wake.wait(FIRST_POLL if self._begun else POLL)
+                    self._wake.wait(FIRST_POLL if self._begun else self._poll)
         except sounddevice.PortAudioError as error:
             self._failure = _one_line(error)
         finally:

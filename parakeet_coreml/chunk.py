@@ -84,12 +84,11 @@ class Tape:
         self._audio = np.empty(MEMORY + SLACK, dtype=np.float32)
 
     def append(self, block: Samples) -> None:
-        """Add audio and forget what is older than `MEMORY`, in whole ticks."""
-        for piece in np.array_split(block, max(1, -(-len(block) // SAMPLE_RATE))):
-            self._make_room(len(piece))
-            at = self.stop - self.start
-            self._audio[at : at + len(piece)] = piece
-            self.stop += len(piece)
+        """Add up to 1 s of audio and forget what is older than `MEMORY`, in whole ticks."""
+        self._make_room(len(block))
+        at = self.stop - self.start
+        self._audio[at : at + len(block)] = block
+        self.stop += len(block)
 
     def _make_room(self, samples: int) -> None:
         if self.stop - self.start + samples <= len(self._audio):

@@ -334,10 +334,14 @@ class Recording:
         # Imported here: each brings a library that the others do not need.
         options = self._options
         if options.input == "mic":
-            from parakeet_coreml.capture import Microphone  # noqa: PLC0415  see above
+            from parakeet_coreml import capture  # noqa: PLC0415  see above
 
-            microphone = Microphone(
-                options.device, warn=self._warn, begun=lambda: self._sounds(microphone)
+            watched = self._meter or self._report.wants("level") or self._report.wants("speech")
+            microphone = capture.Microphone(
+                options.device,
+                warn=self._warn,
+                begun=lambda: self._sounds(microphone),
+                poll=capture.LIVE_POLL if watched else capture.POLL,
             )
             microphone.open()
             self._waterfall.mark("capture")

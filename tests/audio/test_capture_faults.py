@@ -310,6 +310,18 @@ def test_an_absurd_rate_never_reaches_the_resampler(
     mic.close()
 
 
+def test_between_two_looks_nothing_wakes_it_but_a_stop(fake: Fake) -> None:
+    mic = fake.microphone(gives(10), gives(20), gives(40), poll=60.0)
+    mic.open()
+    blocks = mic.blocks()
+    assert len(next(blocks)) == 10
+    time.sleep(0.3)
+    assert len(fake.stream.script) == 2
+    mic.stop()
+    assert len(next(blocks)) == 20
+    mic.close()
+
+
 def test_the_first_samples_are_told_once(fake: Fake) -> None:
     told: list[int] = []
     mic = fake.microphone(gives(0), gives(9), gives(9), dies, begun=lambda: told.append(1))
