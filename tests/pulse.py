@@ -8,6 +8,7 @@ PortAudio reaches it through ALSA's pulse plugin, which claims 44.1 kHz, so that
 microphones: nothing resamples between a FIFO and the recorder, and samples can be compared exactly.
 """
 
+import contextlib
 import os
 import select
 import shutil
@@ -18,6 +19,7 @@ import tempfile
 import threading
 import time
 from collections import deque
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal, Self
 
@@ -173,6 +175,25 @@ class Mic:
         done = threading.Event()
         self._waiting.append((np.asarray(sound, np.int16), fast, done))
         return done
+
+    @contextlib.contextmanager
+    def muted(self) -> Iterator[None]:
+        """Give digital zeros meanwhile, and nothing of the noise from before.
+
+        While nobody records the server reads nothing, so that up to 0.7 s of it wait in the FIFO.
+        """
+        self.idle = "zeros"
+        turned, silent = self.play(np.zeros(STEP, np.int16)), False
+        unread = os.open(self.fifo, os.O_RDONLY | os.O_NONBLOCK)
+        while not silent:
+            silent = turned.wait(0.01)
+            with contextlib.suppress(BlockingIOError):
+                os.read(unread, 1 << 16)  # as much as a FIFO holds
+        os.close(unread)
+        try:
+            yield
+        finally:
+            self.idle = "noise"
 
     def start(self) -> None:
         """Start playing into the FIFO, which the server has made and reads."""

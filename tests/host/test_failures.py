@@ -83,32 +83,23 @@ def test_a_sound_server_that_hangs_is_left_behind(start: Start) -> None:
 
 
 def test_a_muted_microphone_is_told_from_a_quiet_one(start: Start, room: PulseServer) -> None:
-    room.mic.idle = "zeros"
-    try:
+    with room.mic.muted():
         recorder = start("--events", "warning", "--max-seconds", "3.5", env=room.env)
         recorder.until("warning", code="mic_silent")
         assert_failed(recorder, 11, "mic_silent")
-    finally:
-        room.mic.idle = "noise"
     assert recorder.text == ""
 
 
 def test_zeros_for_less_than_three_seconds_are_no_failure(start: Start, room: PulseServer) -> None:
-    room.mic.idle = "zeros"
-    try:
+    with room.mic.muted():
         start("--max-seconds", "1", env=room.env).finish(0)
-    finally:
-        room.mic.idle = "noise"
 
 
 def test_the_last_bit_of_noise_is_no_muted_microphone(start: Start, room: PulseServer) -> None:
-    room.mic.idle = "zeros"
-    try:
+    with room.mic.muted():
         recorder = start("--events", "ready", "--max-seconds", "3.5", env=room.env)
         room.mic.play(np.random.default_rng(1).integers(-1, 2, 6 * MIC_RATE).astype(np.int16))
         recorder.finish(0)
-    finally:
-        room.mic.idle = "noise"
     assert recorder.text == ""
 
 
