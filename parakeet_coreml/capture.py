@@ -444,9 +444,9 @@ def preload() -> None:
     """
     # What sounddevice imports itself, first and here: two threads that import at once hand the
     # interpreter to and fro, and each waits for it up to 5 ms every time.
-    import ctypes.util  # noqa: F401, PLC0415  see above
     import platform  # noqa: F401, PLC0415  see above
     import sysconfig  # noqa: F401, PLC0415  see above
+    from ctypes.util import find_library  # noqa: F401, PLC0415  all of ctypes that a bundle has
 
     def load() -> None:
         with contextlib.suppress(NoDeviceError):
