@@ -36,6 +36,7 @@ Count = Annotated[int, {"minimum": 0}]
 Time = Annotated[int, {"minimum": 0}, "Milliseconds of audio since the first captured sample."]
 Share = Annotated[float, {"minimum": 0, "maximum": 1}, "Mean token probability; uncalibrated."]
 Decibels = Annotated[float, {"minimum": -120}]
+Warm = Annotated[bool, "With Core ML on a Mac: false if the model had to be compiled first."]
 
 
 class TimedWord(TypedDict):
@@ -135,6 +136,7 @@ class ModelReadyLine(TypedDict):
     compute_units: str
     runtime: str
     load_ms: Count
+    warm: NotRequired[Warm]
 
 
 class LevelLine(TypedDict):
@@ -181,6 +183,7 @@ class TimingLine(TypedDict):
     compute_units: NotRequired[str]
     runtime: NotRequired[str]
     load_ms: NotRequired[Count]
+    warm: NotRequired[Warm]
     stages: Annotated[dict[str, int], "Milliseconds since the program's first instruction."]
     restarts: Annotated[Count, "How often the backend's process was started again."]
 

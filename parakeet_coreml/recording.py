@@ -572,10 +572,11 @@ def _described(info: BackendInfo | None) -> dict[str, Value]:
     """Return what is told of a loaded model; nothing before it is loaded."""
     if info is None:
         return {}
-    return {
+    described: dict[str, Value] = {
         "backend": info.backend,
         "model": info.model,
         "compute_units": info.compute_units,
         "runtime": info.runtime,
         "load_ms": info.load_ms,
     }
+    return described if info.warm is None else {**described, "warm": info.warm}

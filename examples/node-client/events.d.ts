@@ -101,6 +101,8 @@ export interface ModelReadyLine {
   compute_units: string;
   runtime: string;
   load_ms: number;
+  /** With Core ML on a Mac: false if the model had to be compiled first. */
+  warm?: boolean;
 }
 
 /** With --events level: ten a second, fewer for a slow reader. */
@@ -160,6 +162,8 @@ export interface TimingLine {
   compute_units?: string;
   runtime?: string;
   load_ms?: number;
+  /** With Core ML on a Mac: false if the model had to be compiled first. */
+  warm?: boolean;
   /** Milliseconds since the program's first instruction. */
   stages: Record<string, number>;
   /** How often the backend's process was started again. */

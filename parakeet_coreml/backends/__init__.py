@@ -57,6 +57,9 @@ class BackendInfo:
     """`onnxruntime 1.30.0`, `coreml`, `reference` (our evaluator), `scripted`, …"""
     max_samples: int
     load_ms: int
+    warm: bool | None = None
+    """Of Core ML alone: False if loading took as long as it does where the Neural Engine's form of
+    the model has to be compiled first."""
 
 
 def open_backend(spec: BackendSpec) -> "tuple[Backend, BackendInfo]":

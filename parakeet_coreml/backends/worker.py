@@ -80,7 +80,8 @@ class Limits:
     """How long a worker may take, in seconds, and how often it is started again."""
 
     load: float = 600.0
-    """For loading the model, in each process: a first Neural Engine compile takes minutes."""
+    """For loading the model, in each process: a first Neural Engine compile takes minutes. Core ML
+    gets a second process, which tries other compute units."""
     load_tell: float = 5.0
     """Between two words to the user while loading."""
     first_window: float = 60.0
@@ -249,10 +250,18 @@ class WorkerBackend:
             if answer is not None:
                 return answer
             if pause >= limit:
-                self._discard()
                 reason = f"the model did not load within {limit:g} s"
+                if self._spec.backend == "coreml" and not self._spent:
+                    raise _BrokenError(reason)  # the next process tries other compute units
+                self._discard()
                 raise self._spoil(ModelUnusableError(reason, HINT))
-            self._tell("model_loading", f"the model is still loading after {pause:g} s")
+            self._tell("model_loading", self._still_loading(pause))
+
+    def _still_loading(self, seconds: float) -> str:
+        line = f"the model is still loading after {seconds:g} s"
+        if self._spec.backend == "coreml" and sys.platform == "darwin":
+            line += "; a first load is compiled for this Mac, which takes minutes but once"
+        return line
 
     def _ask(self, process: "_Process", window: "Samples") -> Hypothesis:
         self._load(process)
@@ -488,8 +497,9 @@ def _info_from(fields: object) -> BackendInfo:
             "runtime": str(runtime),
             "max_samples": int(most),
             "load_ms": int(ms),
+            "warm": None | bool() as warm,
         } if most > 0 <= ms:
-            return BackendInfo(backend, model, units, runtime, most, ms)
+            return BackendInfo(backend, model, units, runtime, most, ms, warm)
     raise _BrokenError("the worker did not say what it loaded")
 
 

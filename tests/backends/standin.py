@@ -7,6 +7,7 @@ and packages is done here too.
 """
 
 import json
+import os
 import platform
 import shutil
 import sys
@@ -29,15 +30,45 @@ _MLModelProxy = sys.modules["standin"].MLModelProxy
 UNITS = {"ALL", "CPU_AND_GPU", "CPU_ONLY", "CPU_AND_NE"}
 
 
-def installed(monkeypatch: pytest.MonkeyPatch, site: Path, version: str = "9.0") -> None:
-    """Install the stand-in for one test."""
+ELSEWHERE = """
+import sys
+
+sys.path.append({tests!r})
+from standin import MLModelProxy as _MLModelProxy
+"""
+"""The extension in another process."""
+
+MAC = """
+import platform
+
+platform.system = lambda: "Darwin"
+"""
+
+
+def lay_out(site: Path, extension: str, version: str) -> None:
+    """Write the folder that pip would leave."""
     (site / "coremltools").mkdir(parents=True)
     (site / "coremltools" / "__init__.py").write_text(PACKAGE)
-    (site / "coremltools" / "libcoremlpython.py").write_text(EXTENSION)
+    (site / "coremltools" / "libcoremlpython.py").write_text(extension)
     if version:
         about = site / f"coremltools-{version}.dist-info"
         about.mkdir()
         (about / "METADATA").write_text(f"Name: coremltools\nVersion: {version}\n")
+
+
+def for_programs(site: Path, more: str = "") -> dict[str, str]:
+    """Return an environment whose Pythons take the machine for a Mac with the stand-in on it.
+
+    `more` is Python that may change `_MLModelProxy` there.
+    """
+    lay_out(site, ELSEWHERE.format(tests=str(Path(__file__).parent)) + more, "9.0")
+    (site / "sitecustomize.py").write_text(MAC)
+    return {**os.environ, "PYTHONPATH": str(site), "TMPDIR": str(site)}
+
+
+def installed(monkeypatch: pytest.MonkeyPatch, site: Path, version: str = "9.0") -> None:
+    """Install the stand-in for one test."""
+    lay_out(site, EXTENSION, version)
     monkeypatch.setitem(sys.modules, "standin", sys.modules[__name__])
     monkeypatch.syspath_prepend(site)
     monkeypatch.setattr(tempfile, "tempdir", str(site))  # where packages are compiled

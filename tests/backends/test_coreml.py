@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -9,10 +10,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+import soundfile
 import standin
 
 from parakeet_coreml.audio import MODEL_WINDOW
-from parakeet_coreml.backends import BackendSpec, binding, open_backend
+from parakeet_coreml.backends import BackendSpec, binding, coreml, open_backend
 from parakeet_coreml.backends.coreml import (
     CoreMLNetworks,
     Programs,
@@ -232,6 +234,66 @@ def test_compute_units_are_tried_in_an_order(
 def test_units_nobody_knows_are_a_mistake() -> None:
     with pytest.raises(ValueError, match="npu"):
         binding.load(TOY / "Decoder.mlpackage", "npu", kept=Path())
+
+
+# Warm or cold
+
+
+@pytest.mark.parametrize(("seconds", "warm"), [(2.9, True), (3.1, False)])
+def test_a_load_that_took_long_was_not_warm(
+    mac: type[standin.MLModelProxy], monkeypatch: pytest.MonkeyPatch, seconds: float, *, warm: bool
+) -> None:
+    ticks = iter([10.0, 10.0 + seconds])
+    monkeypatch.setattr(coreml.time, "perf_counter", lambda: next(ticks))
+
+    _, info = open_coreml(spec(TOY))
+
+    assert info.warm is warm
+
+
+def test_the_evaluator_is_neither_warm_nor_cold() -> None:
+    _, info = open_coreml(spec(TOY))
+
+    assert info.warm is None
+
+
+def recorded(environment: dict[str, str], folder: Path) -> dict[str, Any]:
+    """Record a sound with Core ML in processes of its own; return the lines by type."""
+    soundfile.write(folder / "sound.wav", sound(), 16_000, subtype="FLOAT")
+    command = [sys.executable, "-P", "-m", "parakeet_coreml", "progressive-record", "--meta"]
+    command += ["--events", "ready,timing", "--backend", "coreml", "--model", str(TOY)]
+    done = subprocess.run(
+        [*command, "--input", str(folder / "sound.wav"), "--models-dir", str(folder / "models")],
+        env=environment, check=True, stdout=subprocess.PIPE, text=True, timeout=120,
+    )  # fmt: skip
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    return {line["type"]: line for line in lines}
+
+
+def test_a_recording_on_a_mac_says_whether_the_model_was_warm(tmp_path: Path) -> None:
+    lines = recorded(standin.for_programs(tmp_path / "site"), tmp_path)
+
+    ready = lines["ready"]
+    assert (ready["runtime"], ready["compute_units"]) == ("coreml", "cpu_and_ne")
+    assert ready["warm"] is lines["timing"]["warm"] is (ready["load_ms"] < 3_000)
+    assert lines["done"]["full_text"]
+    assert len(list((tmp_path / "models" / "compiled").rglob("*.mlmodelc"))) == 4
+
+
+def test_a_crash_while_loading_for_the_neural_engine_ends_on_other_units(tmp_path: Path) -> None:
+    crash = """
+class _MLModelProxy(_MLModelProxy):
+    def __init__(self, *arguments):
+        if arguments[1] == "CPU_AND_NE":
+            import os, signal
+            os.kill(os.getpid(), signal.SIGSEGV)
+        super().__init__(*arguments)
+"""
+
+    lines = recorded(standin.for_programs(tmp_path / "site", crash), tmp_path)
+
+    assert (lines["ready"]["compute_units"], lines["timing"]["restarts"]) == ("cpu_and_gpu", 1)
+    assert lines["done"]["full_text"]
 
 
 # The binding

@@ -44,6 +44,7 @@ READY = {
         "runtime": "fake",
         "max_samples": len(WINDOW),
         "load_ms": 1,
+        "warm": None,
     }
 }
 
@@ -337,6 +338,7 @@ def test_an_impossible_answer_breaks_the_worker(open_fake: Open, answer: str) ->
         "{'ready': {}}",
         "{'ready': READY['ready'] | {'max_samples': 0}}",
         "{'ready': READY['ready'] | {'model': None}}",
+        "{'ready': READY['ready'] | {'warm': 1}}",
         "{'failed': {}}",
     ],
 )
@@ -399,6 +401,60 @@ def test_a_load_that_hangs_is_told_and_ended_at_its_limit(open_worker: Open, tol
     assert set(told.codes) == {"model_loading"}
     assert told.lines[-1][1] == "the model is still loading after 1.5 s"
     assert backend.pid is None
+
+
+@pytest.fixture
+def open_core_ml(told: Told, monkeypatch: pytest.MonkeyPatch) -> Iterator[Open]:
+    """Give a function that opens a worker of Core ML whose process runs the given Python.
+
+    The code finds the restarts so far in `sys.argv[1]`.
+    """
+    opened: list[WorkerBackend] = []
+
+    def open_one(code: str, **limits: Any) -> WorkerBackend:
+        start = [sys.executable, "-I", "-S", "-c", FAKE + textwrap.dedent(code)]
+        monkeypatch.setattr(worker, "command_for", lambda spec: [*start, str(spec.attempt)])
+        spec = BackendSpec("coreml", "fake", "x")
+        opened.append(WorkerBackend(spec, tell=told, limits=Limits(**limits)))
+        return opened[-1]
+
+    yield open_one
+    for backend in opened:
+        backend.close()
+
+
+def test_d10_core_ml_that_hangs_while_loading_is_asked_for_other_compute_units(
+    open_core_ml: Open, told: Told
+) -> None:
+    backend = open_core_ml("if sys.argv[1] == '0': time.sleep(600)\nsay(READY)\nasked()", load=2.0)
+    assert backend.wait_ready().model == "fake"
+    again = "the model did not load within 2 s; starting it again, 1 of 2"
+    assert told.lines == [("worker_restarted", again)]
+
+
+def test_d10_core_ml_that_hangs_with_the_other_units_too_is_given_up(open_core_ml: Open) -> None:
+    backend = open_core_ml("time.sleep(600)", load=0.5)
+    with pytest.raises(ModelUnusableError, match=r"did not load within 0\.5 s"):
+        backend.wait_ready()
+    assert backend.restarts == 1
+    assert backend.pid is None
+
+
+def test_a_long_first_load_on_a_mac_is_explained(
+    open_core_ml: Open, told: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "platform", "darwin")
+    backend = open_core_ml("time.sleep(0.7)\nsay(READY)\nasked()", load_tell=0.5)
+    backend.wait_ready()
+    code, line = told.lines[0]
+    assert code == "model_loading"
+    assert line.startswith("the model is still loading after 0.5 s; a first load is compiled for")
+
+
+@pytest.mark.parametrize("warm", [True, False])
+def test_whether_the_model_was_warm_crosses_the_border(open_core_ml: Open, *, warm: bool) -> None:
+    backend = open_core_ml(f"READY['ready']['warm'] = {warm}\nsay(READY)\nasked()")
+    assert backend.wait_ready().warm is warm
 
 
 def test_a_bug_in_the_worker_ends_it_with_a_traceback(
