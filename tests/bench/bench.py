@@ -1,9 +1,9 @@
-"""Print the figures of docs/BENCHMARKS.md for this machine, each with its floor beside it.
+"""Print the table of docs/BENCHMARKS.md for this machine, each figure with its floor beside it.
 
     python tests/bench/bench.py [--quick] [NAME …]
 
-With PARAKEET_BIN=dist/parakeet-coreml/parakeet-coreml the figures are those of the frozen program.
-Ratios within one run count; absolute figures name the machine. Nothing else should run meanwhile.
+With PARAKEET_BIN=dist/parakeet-coreml/parakeet-coreml they are those of the frozen program. Ratios
+within one run count; absolute figures name the machine. Nothing else should run meanwhile.
 """
 
 import argparse
@@ -39,6 +39,7 @@ from parakeet_coreml.backends import BackendSpec, open_backend
 
 ROOT = Path(__file__).parent.parent.parent
 SAMPLE = ROOT / "parakeet_coreml" / "samples" / "speech.wav"
+TINY_FOLDER = ROOT / "parakeet_coreml" / "tiny_en"
 BUNDLE = os.environ.get("PARAKEET_BIN")
 PROGRAM = [BUNDLE] if BUNDLE else [sys.executable, "-P", "-m", "parakeet_coreml"]
 RECORD = [*PROGRAM, "progressive-record"]
@@ -75,7 +76,9 @@ def main() -> None:
     )
     today = dt.datetime.now(dt.UTC).date().isoformat()
     print(f"{today}, {os.cpu_count()} cores of {cpu}, {platform.system()}, ", end="")
-    print(f"Python {platform.python_version()}, {BUNDLE or 'from source'}\n")
+    print(f"Python {platform.python_version()}, {'frozen' if BUNDLE else 'from source'}\n")
+    print("| | median (p95) | floor beside it | ratio |")
+    print("|---|--:|--:|--:|")
     for name in arguments.names or BENCHES:
         BENCHES[name](arguments.quick)
 
@@ -86,14 +89,13 @@ def bench_version(quick: bool) -> None:
     for _ in range(5 if quick else 30):
         floor.append(_took([sys.executable, "-c", "pass"]))
         ours.append(_took([*PROGRAM, "--version"]))
-    _report("bare interpreter", floor)
-    _report("--version", ours, floor)
+    _row("`--version`", ours, "bare interpreter", floor)
 
 
 def bench_start(quick: bool) -> None:
     """Spawn to capture running, against a bare interpreter that opens a PortAudio stream."""
     runs = 5 if quick else 30
-    floor, ours, first, ready = [], [], [], []
+    floor, ours, first = [], [], []
     with _script({"windows": []}) as script, PulseServer() as pulse:
         base = [*RECORD, "--backend", "scripted", "--model", script]
         command = [*base, "--events", "ready,timing", "--max-seconds", "0.5"]
@@ -104,10 +106,21 @@ def bench_start(quick: bool) -> None:
             # The program's clock begins behind the interpreter's own start, measured beside it.
             boot = _until([*PROGRAM, "--version"], pulse.env, "parakeet")
             ours.append(boot + stages["capture_ms"])
-            ready.append(boot + stages["model_ms"])
-    _report("bare interpreter, PortAudio stream started", floor)
-    _report("spawn to microphone running", ours, floor)
-    _report("spawn to the host reading that sound arrives", first, floor)
+    name = "bare interpreter that starts a PortAudio stream"
+    _row("spawn → microphone running", ours, name, floor)
+    _row("spawn → the host reads that sound arrives", first, name, floor)
+
+
+def bench_ready(quick: bool) -> None:
+    """Spawn to the worker's model loaded, against a script that does nothing else."""
+    bare = [sys.executable, "-c", SESSION, *map(str, sorted(TINY_FOLDER.glob("*.onnx")))]
+    command = [*RECORD, *TINY, "--input", str(SAMPLE), "--events", "ready"]
+    floor, ours = [], []
+    for _ in range(5 if quick else 30):
+        floor.append(_took(bare))
+        ours.append(_until(command, dict(os.environ), '"model"'))
+    name = "script that imports onnxruntime and makes the sessions"
+    _row("spawn → model ready, tiny-en", ours, name, floor)
 
 
 def bench_stop(quick: bool) -> None:
@@ -127,8 +140,7 @@ def bench_stop(quick: bool) -> None:
         waits.append((time.monotonic() - stopped) * 1000)
         decodes.append(float(lines[0]["elapsed_ms"]) if len(lines) > 1 else 0.0)
         process.wait()
-    _report("decoding of the last window alone (elapsed_ms)", decodes)
-    _report("stop to the end of stdout, tiny-en", waits, decodes)
+    _row("stop → end of stdout, tiny-en", waits, "decoding of the last window", decodes)
 
 
 def bench_cpu(quick: bool) -> None:
@@ -147,10 +159,8 @@ def bench_cpu(quick: bool) -> None:
         assert process.stdin is not None
         process.stdin.close()
         process.wait()
-    print(
-        f"{'CPU of the recorder, microphone, real time':<58}{100 * used / seconds:8.2f} % of a core"
-    )
-    print(f"{'memory of the recorder (RSS)':<58}{recorder / 2**20:8.1f} MiB\n")
+    _cell("CPU of the recorder, microphone, real time", f"{100 * used / seconds:.2f} % of a core")
+    _cell("memory of the recorder, microphone (RSS)", f"{recorder / 2**20:.1f} MiB")
 
 
 def bench_memory(quick: bool) -> None:
@@ -160,8 +170,8 @@ def bench_memory(quick: bool) -> None:
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
     time.sleep(8)
     worker = next(iter(_children(process.pid)))
-    print(f"{'memory of the recorder with tiny-en (RSS)':<58}{_rss(process.pid) / 2**20:8.1f} MiB")
-    print(f"{'memory of its worker (RSS)':<58}{_rss(worker) / 2**20:8.1f} MiB")
+    _cell("memory of the recorder, file (RSS)", f"{_rss(process.pid) / 2**20:.1f} MiB")
+    _cell("memory of the worker with tiny-en (RSS)", f"{_rss(worker) / 2**20:.1f} MiB")
     process.kill()
     process.wait()
     _ten_hours(hours)
@@ -187,17 +197,16 @@ def _ten_hours(hours: float) -> None:
         process.wait()
     wall = time.monotonic() - began
     growth = (late - early) / 2**20
-    print(f"{f'growth of the recorder, minute 10 to hour {hours:g}':<58}{growth:8.1f} MiB")
-    print(f"{f'{hours:g} h of sound through everything but a model':<58}{wall:8.1f} s\n")
+    _cell(f"growth of the recorder, minute 10 to hour {hours:g}", f"{growth:.1f} MiB")
+    _cell(f"{hours:g} h of sound through everything but a model", f"{wall:.1f} s")
 
 
 def bench_speed(quick: bool) -> None:
-    """Our decoding against onnx-asr on the same model files, and load of the worker."""
-    folder = ROOT / "parakeet_coreml" / "tiny_en"
+    """Our decoding against onnx-asr on the same model files."""
     audio, _ = soundfile.read(SAMPLE, dtype="float32")
     window = audio[:MODEL_WINDOW]
-    backend, _ = open_backend(BackendSpec("onnx", "tiny-en", str(folder)))
-    oracle = onnx_asr.load_model("nemo-conformer-tdt", str(folder))
+    backend, _ = open_backend(BackendSpec("onnx", "tiny-en", str(TINY_FOLDER)))
+    oracle = onnx_asr.load_model("nemo-conformer-tdt", str(TINY_FOLDER))
     theirs, ours, words = [], [], 0
     for _ in range(3 if quick else 15):
         began = time.perf_counter()
@@ -208,23 +217,13 @@ def bench_speed(quick: bool) -> None:
         ours.append((time.perf_counter() - began) * 1000)
         words = len(text.split())
     backend.close()
-    _report(f"onnx-asr, 15 s window of {words} words", theirs)
-    _report("our backend, the same window and files", ours, theirs)
-    bare = [sys.executable, "-c", SESSION, *map(str, sorted(folder.glob("*.onnx")))]
-    floor, ready = [], []
-    for _ in range(3 if quick else 10):
-        began = time.monotonic()
-        subprocess.run(bare, check=True)
-        floor.append((time.monotonic() - began) * 1000)
-        command = [*RECORD, *TINY, "--input", str(SAMPLE), "--events", "ready"]
-        ready.append(_until(command, dict(os.environ), '"model"'))
-    _report("script that imports onnxruntime and makes the sessions", floor)
-    _report("spawn to model ready, tiny-en", ready, floor)
+    _row(f"15 s window of {words} words, our backend", ours, "onnx-asr on the same files", theirs)
 
 
 BENCHES: dict[str, Callable[[bool], None]] = {
     "version": bench_version,
     "start": bench_start,
+    "ready": bench_ready,
     "stop": bench_stop,
     "cpu": bench_cpu,
     "memory": bench_memory,
@@ -232,14 +231,20 @@ BENCHES: dict[str, Callable[[bool], None]] = {
 }
 
 
-def _report(name: str, values: list[float], floor: list[float] | None = None) -> None:
-    """Print median, 95th percentile and, with a floor, the ratio of the medians."""
-    median = statistics.median(values)
+def _row(name: str, values: list[float], floor_name: str, floor: list[float]) -> None:
+    """Print medians and 95th percentiles of two series of ms, and the ratio of the medians."""
+    least = statistics.median(floor)
+    ratio = f"{statistics.median(values) / least:.2f}x" if least else ""
+    _cell(name, _spread(values), f"{floor_name} {_spread(floor)}", ratio)
+
+
+def _cell(name: str, figure: str, floor: str = "", ratio: str = "") -> None:
+    print(f"| {name} | {figure} | {floor} | {ratio} |", flush=True)
+
+
+def _spread(values: list[float]) -> str:
     high = sorted(values)[min(len(values) - 1, int(0.95 * len(values)))]
-    ratio = f"   {median / statistics.median(floor):5.2f}x" if floor and any(floor) else ""
-    print(f"{name:<58}{median:8.1f} ms   p95 {high:7.1f} ms{ratio}")
-    if floor:
-        print()
+    return f"{statistics.median(values):.1f} ms (p95 {high:.1f})"
 
 
 def _took(command: list[str]) -> float:
