@@ -289,12 +289,15 @@ def people(recogniser: Recogniser, options: argparse.Namespace) -> None:
     """Listen to people who say what the model was not made for."""
     heading("people", "real, none trained on")
     if options.people:
-        for name, place in (("playing cards", "cards/cards."), ("a novel read", "librivox/")):
-            lines = (options.people / f"{place}transcription").read_text().splitlines()
+        for name, place in (
+            ("playing cards", "cards/cards.transcription"),
+            ("a novel read", "librivox/transcription"),
+        ):
+            path = options.people / place
             cases = []
-            for line in lines:
+            for line in path.read_text().splitlines():
                 said, _, ident = line.rpartition(" (")
-                sound = (options.people / place).parent / f"{ident.rstrip(')')}.wav"
+                sound = path.with_name(f"{ident.rstrip(')')}.wav")
                 cases.append((re.sub("<.?s>", "", said), read(sound)))
             row(f"{name} (pocketsphinx test data)", score(recogniser, cases, show=options.show))
     if options.jfk:

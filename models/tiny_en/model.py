@@ -32,7 +32,7 @@ def configured() -> ParakeetTDTConfig:
         "attention_bias": False,
         "convolution_bias": False,
         "scale_input": False,
-        "dropout": 0.05,
+        "dropout": 0.0,
         "attention_dropout": 0.0,
         "activation_dropout": 0.0,
         "layerdrop": 0.0,

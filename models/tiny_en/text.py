@@ -242,7 +242,5 @@ def sentence(rng: Random, weights: dict[str, int]) -> tuple[str, str]:
     while True:
         kind = rng.choices(list(weights), list(weights.values()))[0]
         text = " ".join(KINDS[kind](rng).split())
-        if rng.random() < 0.3:
-            text = contracted(text)
         if not any(held in text for held in HELD_OUT):
-            return kind, text
+            return kind, contracted(text) if rng.random() < 0.3 else text

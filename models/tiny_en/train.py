@@ -32,7 +32,7 @@ PATIENCE = 60.0
 """Seconds to wait for a batch: a feeder that died must not go unnoticed."""
 HEAD_FIRST = 200
 """Steps in which a CTC head learnt anew follows the encoder and may not teach it."""
-MEET_EVERY = 8
+MEET_EVERY = 16
 """Steps between two averagings: in step at every one, the slower process would hold up both."""
 SAVE_EVERY = 90.0
 """Seconds between checkpoints."""
