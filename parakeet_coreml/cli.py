@@ -293,10 +293,10 @@ def run(waterfall: Waterfall) -> NoReturn:
     except ParakeetError as error:
         host.say(f"Error: {error.message}" + (f"\n{error.hint}" if error.hint else ""))
         code = error.exit_code
-    except OSError as error:  # help or a table for a full disk
-        if error.errno != errno.ENOSPC:
+    except OSError as error:  # help or a table for a full disk, completions that nobody reads
+        if error.errno not in (errno.ENOSPC, errno.EPIPE):
             raise
         code = OutputLostError.exit_code
-    except SystemExit:  # click's answer to a pipe that nobody reads
-        code = OutputLostError.exit_code
+    except SystemExit as end:  # completions were printed, or else nobody reads the pipe
+        code = OutputLostError.exit_code if end.code else 0
     host.leave(code if isinstance(code, int) else 0)

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 from pulse import PulseServer
+from support import requires
 
 from parakeet_coreml import __version__
 
@@ -117,6 +118,15 @@ def test_it_says_what_the_package_says(arguments: str, tmp_path: Path) -> None:
     assert frozen.stderr == source.stderr
 
 
+def test_it_completes_as_the_package_does() -> None:
+    asked = {"COMP_WORDS": "parakeet-coreml progressive-record --m", "COMP_CWORD": "2"}
+    env = {**os.environ, **asked, "_PARAKEET_COREML_COMPLETE": "bash_complete"}
+    frozen, source = (run(program, env=env) for program in (FROZEN, SOURCE))
+    assert (frozen.returncode, frozen.stderr) == (0, b"")
+    assert b"plain,--model\n" in frozen.stdout
+    assert frozen.stdout == source.stdout
+
+
 def test_it_records_as_the_package_does(script: str) -> None:
     lines = record(FROZEN, script)
     assert lines[-1]["full_text"] == "fix the login bug"
@@ -137,6 +147,32 @@ def test_it_ignores_what_is_meant_for_other_pythons_and_what_lies_around(
 
 def test_it_needs_no_environment_at_all(script: str) -> None:
     assert record(FROZEN, script, env={}) == record(FROZEN, script)
+
+
+def test_it_needs_no_folder_to_write_in(script: str) -> None:
+    place = "/proc"  # where root, too, can make no file
+    requires(place, present=Path(place, "self").exists())
+    env = {"HOME": place, "TMPDIR": place, "XDG_DATA_HOME": place, "XDG_CACHE_HOME": place}
+    assert record(FROZEN, script, env=env, cwd=place) == record(FROZEN, script)
+
+
+def test_ctrl_c_while_pyinstaller_starts_is_no_traceback(tmp_path: Path) -> None:
+    requires("strace", present=shutil.which("strace") is not None)
+    calls, trace = tmp_path / "calls", ("strace", "-qq", "-e", "signal=none")
+    run([*trace, "-o", str(calls), "-e", "trace=openat,rt_sigaction", *FROZEN], "--version")
+    lines = calls.read_text().splitlines()
+    pythons, ours = (
+        next(i for i, line in enumerate(lines) if f"(SIGINT, {{sa_handler={handler}" in line)
+        for handler in ("0x", "SIG_DFL")
+    )
+    opens = [line.startswith("openat") for line in lines]
+    assert sum(opens[pythons:ours]) == 1  # for Python's own handler is left: our lines are read
+    moments = range(sum(opens[:ours]) + 1, sum(opens) + 1)
+    assert len(moments) > 5  # modules of PyInstaller, then ours
+    for moment in moments:
+        inject = ("-o", os.devnull, "-e", f"inject=openat:signal=SIGINT:when={moment}")
+        done = run([*trace, *inject, *FROZEN], "--version")
+        assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, b"", b"")
 
 
 def test_a_state_that_another_frozen_program_left_in_the_environment_does_not_matter(

@@ -102,6 +102,24 @@ def test_bash_completes_options_and_their_values(share: Path) -> None:
     assert complete(share, "progressive-record", "--format", "") == ["json", "text"]
 
 
+@pytest.mark.parametrize(("reader", "code"), [("cat", 0), ("true", 30)])
+def test_completing_ends_as_any_command_does(reader: str, code: int) -> None:
+    asked = f"""
+        (sleep 1; "$@"; echo $? >&2) | {reader} >/dev/null
+    """
+    env = {
+        **os.environ,
+        "_PARAKEET_COREML_COMPLETE": "bash_complete",
+        "COMP_WORDS": "parakeet-coreml ",
+        "COMP_CWORD": "1",
+    }
+    command = [sys.executable, "-P", "-m", "parakeet_coreml"]
+    done = subprocess.run(
+        ["bash", "-c", asked, "bash", *command], env=env, capture_output=True, text=True, check=True
+    )
+    assert done.stderr == f"{code}\n"
+
+
 def test_completions_for_zsh_and_fish_ask_the_program(share: Path) -> None:
     zsh = (share / "zsh" / "site-functions" / "_parakeet-coreml").read_text()
     fish = (share / "fish" / "vendor_completions.d" / "parakeet-coreml.fish").read_text()
