@@ -9,7 +9,7 @@ PARITY_VENV := .venv-parity
 APP_VENV := .venv-app
 APP := dist/parakeet-coreml/parakeet-coreml
 
-.PHONY: run test check fix parity bench ramp app app-test dist clean
+.PHONY: run test check fix parity bench ramp traced app app-test dist clean
 .DEFAULT_GOAL := run
 
 run: $(VENV)/.run ## transcribe the bundled speech with the built-in model
@@ -37,6 +37,9 @@ bench: $(VENV)/.dev ## print the figures of docs/BENCHMARKS.md for this machine
 
 ramp: $(VENV)/.dev ## 60 s of counted samples through a busy recorder (part of the tests at 20 s)
 	PARAKEET_RAMP_SECONDS=60 $(BIN)/python -P -m pytest tests/audio -k ramp --timeout 300
+
+traced: $(VENV)/.dev ## 60 s of a recording under strace: no internet socket, no file (in the tests 5 s)
+	PARAKEET_TRACE_SECONDS=60 $(BIN)/python -P -m pytest tests/host/test_privacy.py -k microphone --timeout 600
 
 app: $(APP_VENV)/.app ## freeze the program into dist/parakeet-coreml, which needs no Python
 	PYTHONHASHSEED=0 PYINSTALLER_ZLIB_COMPRESSION_LEVEL=0 $(APP_VENV)/bin/python -P -m PyInstaller --noconfirm --log-level WARN \
