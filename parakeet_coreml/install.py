@@ -316,14 +316,25 @@ def _sync(folder: Path) -> None:
         os.close(descriptor)
 
 
+def is_removable(wanted: Manifest, root: Path) -> bool:
+    """Return whether there is anything of a model, installed or unfinished.
+
+    Raises `ModelMissingError` if a newer version made it, `StorageError` if it cannot be told.
+    """
+    refuse_newer(root / wanted.folder)
+    try:
+        return (root / wanted.folder).exists() or (root / STAGING / wanted.folder).exists()
+    except OSError as error:
+        raise StorageError(f"cannot look into '{root}': {error.strerror}") from error
+
+
 def remove(wanted: Manifest, models_dir: Path | None = None) -> bool:
     """Remove an installed model and what an unfinished download left; whether there was any.
 
     Raises `StorageError` if it is not ours to remove, or is being downloaded right now.
     """
     root = absolute(models_dir or default_models_dir())
-    refuse_newer(root / wanted.folder)
-    if not (root / wanted.folder).exists() and not (root / STAGING / wanted.folder).exists():
+    if not is_removable(wanted, root):
         return False
     try:
         with _staging(wanted, root, Limits(lock=0.0)) as stage:

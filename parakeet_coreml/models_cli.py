@@ -21,7 +21,7 @@ from parakeet_coreml.errors import (
     UsageError,
 )
 from parakeet_coreml.hub import Limits
-from parakeet_coreml.install import install, remove
+from parakeet_coreml.install import install, is_removable, remove
 from parakeet_coreml.manifest import published, shipped
 from parakeet_coreml.models import (
     BUILT_IN,
@@ -222,12 +222,13 @@ def remove_(*, name: str, backend: str, models_dir: Path | None, yes: bool) -> N
     if name == BUILT_IN:
         raise UsageError(f"{name} is built in and cannot be removed")
     wanted = shipped(name, _chosen(backend))
-    folder = absolute(models_dir or default_models_dir()) / wanted.folder
-    if not (yes or _agreed(f"Remove {folder}?")):
+    root = absolute(models_dir or default_models_dir())
+    if not is_removable(wanted, root):
+        raise ModelMissingError(f"model '{name}' is not installed for backend '{wanted.backend}'")
+    if not (yes or _agreed(f"Remove {root / wanted.folder}?")):
         _say("Nothing is removed")
         return
-    if not remove(wanted, models_dir):
-        raise ModelMissingError(f"model '{name}' is not installed for backend '{wanted.backend}'")
+    remove(wanted, root)
     _say(f"{name} for {wanted.backend} is removed")
 
 

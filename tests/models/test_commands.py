@@ -191,6 +191,23 @@ def test_remove_asks_first(hub: FaultServer, run: Run, models_dir: Path) -> None
     assert not (models_dir / SMALL.folder).exists()
 
 
+def test_nobody_is_asked_about_a_model_that_is_not_there(hub: FaultServer, run: Run) -> None:
+    told = run("remove", "v3", text="y\n")
+    assert told.exit_code == 20
+    assert "Remove" not in told.stderr
+    assert "not installed" in told.stderr
+
+
+@pytest.mark.parametrize("command", ["path", "list", "remove", "verify", "download"])
+def test_a_folder_that_cannot_be_is_told_in_words(
+    hub: FaultServer, run: Run, tmp_path: Path, command: str
+) -> None:
+    name = [] if command == "list" else ["v3"]
+    told = run(command, *name, "--models-dir", str(tmp_path / ("x" * 300)))
+    assert told.exit_code == 31, told.exception
+    assert "File name too long" in told.stderr
+
+
 @pytest.mark.parametrize("command", ["", "list", "path", "download", "verify", "remove"])
 def test_help_says_what_a_command_is_for(run: Run, command: str) -> None:
     for flag in ("-h", "--help"):
