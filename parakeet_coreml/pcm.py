@@ -14,9 +14,6 @@ from parakeet_coreml.errors import StorageError, UsageError
 Warn = Callable[[str, str], None]
 """Takes a code and a message of one line."""
 
-POLL = 0.02
-"""Seconds between two looks at `stop` while no data comes."""
-
 READ_BYTES = 1 << 16
 """Bytes read at once: what a pipe holds."""
 
@@ -57,6 +54,9 @@ class PcmSource:
         self._type = _TYPES[encoding]
         self._warn = warn
         self._stopped = threading.Event()
+        self._lock = threading.Lock()
+        self._wake, self._waker = os.pipe()
+        self._reading = True
 
     def blocks(self) -> Iterator[NDArray[np.float32]]:
         """Yield float32 blocks of shape (n,) as data comes, -1 to 1 for `s16le`, until it ends.
@@ -75,11 +75,15 @@ class PcmSource:
 
     def stop(self) -> None:
         """End `blocks` after what has arrived. Returns at once; any thread may call it."""
-        self._stopped.set()
+        with self._lock:
+            first = not self._stopped.is_set()
+            self._stopped.set()
+            if first and self._reading:
+                os.write(self._waker, b"\0")
 
     def close(self) -> None:
         """End `blocks`. A second call does nothing."""
-        self._stopped.set()
+        self.stop()
 
     def _reads(self) -> Iterator[bytes]:
         """Yield what `os.read` gives until end of file, or after `stop` until the pipe is empty."""
@@ -87,8 +91,9 @@ class PcmSource:
         try:
             while True:
                 last = self._stopped.is_set()
-                readable, _, _ = select.select([self._fd], [], [], 0 if last else POLL)
-                if readable:
+                both = [self._fd, self._wake]
+                readable, _, _ = select.select(both, [], [], 0 if last else None)
+                if self._fd in readable:
                     data = self._read()
                     if data == b"":
                         return
@@ -104,6 +109,11 @@ class PcmSource:
                     return
         except (OSError, ValueError) as error:
             raise StorageError(f"cannot read the audio on standard input: {error}") from error
+        finally:
+            with self._lock:
+                self._reading = False
+                os.close(self._wake)
+                os.close(self._waker)
 
     def _read(self) -> bytes | None:
         """Read once; None when a descriptor in non-blocking mode had nothing after all."""

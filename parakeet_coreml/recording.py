@@ -261,10 +261,10 @@ class Recording:
             kill()
 
     def _spare_model(self) -> None:
-        """Wait no longer for the model once a stop found nothing to decode. From any thread."""
+        """Wait no longer for the model if there is nothing to decode at an early end."""
         # A first compile for the Neural Engine takes minutes and would be lost.
         compiles = self._spec is not None and self._spec.backend == "coreml"
-        if self._spared and self._stopped_at is not None and not compiles:
+        if self._spared and self._reason is not None and not compiles:
             self._kill_worker()
 
     def _check(self) -> None:
@@ -393,7 +393,7 @@ class Recording:
         try:
             info = self._info if wait is None else wait()
         except ParakeetError as error:
-            if self._spared and self._stopped_at is not None:
+            if self._spared and self._reason is not None:
                 return  # whatever became of it, nothing is left to be done
             self._stop(error.name)
             if isinstance(error, ModelUnusableError):

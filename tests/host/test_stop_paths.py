@@ -227,6 +227,15 @@ def test_raw_pcm_that_ends_unspoken_waits_for_no_model(start: Start) -> None:
     assert recorder.done["stop_reason"] == "end_of_input"
 
 
+def test_a_microphone_that_goes_away_unspoken_to_waits_for_no_model(start: Start) -> None:
+    with PulseServer() as server:
+        recorder = start("--events", "ready", env=server.env, script={"load_s": 90.0})
+        recorder.until("ready", what="capture")
+        server.signal(signal.SIGKILL)
+        recorder.finish(12)
+    assert recorder.codes() == ["device_lost"]
+
+
 def test_a_first_compile_is_waited_for_even_then(start: Start, tmp_path: Path) -> None:
     script = write_script(tmp_path, load_s=2.0)
     # The one backend that compiles; what it opens here is the tones.

@@ -1,7 +1,9 @@
 import os
+import select
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -91,6 +93,30 @@ def test_stop_ends_a_pipe_that_gives_nothing(pipe: Pipe) -> None:
     source = pipe.source()
     threading.Timer(0.05, source.stop).start()
     assert list(source.blocks()) == []
+
+
+def test_nothing_wakes_it_while_no_data_comes(pipe: Pipe, monkeypatch: pytest.MonkeyPatch) -> None:
+    looks: list[object] = []
+    look = select.select
+
+    def counted(*arguments: Any) -> Any:
+        looks.append(arguments)
+        return look(*arguments)
+
+    monkeypatch.setattr(select, "select", counted)
+    source = pipe.source()
+    threading.Timer(0.3, source.stop).start()
+    assert list(source.blocks()) == []
+    assert len(looks) == 2  # before the stop and after it
+
+
+def test_a_stop_after_the_end_does_nothing(pipe: Pipe) -> None:
+    source = pipe.source()
+    os.close(pipe.write_end)
+    assert list(source.blocks()) == []
+    pipe.write_end = os.open(os.devnull, os.O_WRONLY)
+    source.stop()
+    source.close()
 
 
 def test_what_was_written_before_the_stop_is_heard(pipe: Pipe) -> None:
