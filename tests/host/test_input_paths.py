@@ -110,6 +110,18 @@ def test_the_microphone_gives_the_words_of_the_file(start: Start, room: PulseSer
     assert np.all(np.abs(steps - 600) <= 100), steps
 
 
+def test_the_microphone_gives_every_word_also_where_nobody_watches(
+    start: Start, room: PulseServer
+) -> None:
+    recorder = start("--events", "ready", "--meta", env=room.env)
+    recorder.until("ready", what="capture")
+    room.mic.play(spoken(*SAID[:4], rest=0.5)).wait()
+    recorder.say("stop")
+    recorder.finish(0)
+    assert recorder.heard == list(SAID[:4])
+    assert recorder.done["samples"]["lost"] == 0
+
+
 def test_nothing_on_stdin_is_an_empty_recording(start: Start) -> None:
     recorder = start("--input", "-")
     recorder.close_stdin()
