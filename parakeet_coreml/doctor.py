@@ -239,7 +239,7 @@ def runtime_of(backend: str) -> str:
     from parakeet_coreml.backends import binding  # noqa: PLC0415  see above
 
     if binding.runtime() == "coreml":
-        binding._proxy_class()  # noqa: SLF001  only whether it loads
+        binding.proxy_class()  # only whether it loads
     return binding.runtime()
 
 

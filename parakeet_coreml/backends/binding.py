@@ -101,7 +101,7 @@ class AppleProgram:
     """A program that Core ML runs. For one thread at a time."""
 
     def __init__(self, path: Path, units: str, *, kept: Path) -> None:
-        proxy = _proxy_class()
+        proxy = proxy_class()
         self.description: Description = describe(path)
         self._name = path.name
         compiled = _compiled(path, kept, proxy.compileModel) if _is_package(path) else path
@@ -149,7 +149,7 @@ def _line(error: Exception) -> str:
 # The binding
 
 
-def _proxy_class() -> Any:  # noqa: ANN401  an untyped border, which ends in this module
+def proxy_class() -> Any:  # noqa: ANN401  an untyped border, which ends in this module
     """Return `_MLModelProxy` of coremltools' binding, loaded by itself.
 
     Raises `ModelUnusableError` if coremltools is absent, was never looked at in this version, or

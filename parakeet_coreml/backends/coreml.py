@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from parakeet_coreml.audio import MODEL_WINDOW, SAMPLE_RATE, Samples
 from parakeet_coreml.backends import BackendInfo, BackendSpec, binding
 from parakeet_coreml.backends.binding import Program
-from parakeet_coreml.backends.transducer import TransducerBackend
+from parakeet_coreml.backends.transducer import HINT, TransducerBackend
 from parakeet_coreml.errors import BackendFailedError, ModelMissingError, ModelUnusableError
 from parakeet_coreml.mel import valid_frames
 from parakeet_coreml.models import default_models_dir
@@ -44,8 +44,6 @@ MANIFESTS = ("MANIFEST.json", "manifest.json")
 COLD = 3.0
 """Seconds of loading from which on something was compiled, for Core ML does not tell: reported are
 0.2 to 0.9 s with what an earlier load left, and 3.5 to 108 s without."""
-
-_HINT = "check its files with: parakeet-coreml models verify"
 
 Step = NDArray[np.float32]
 
@@ -169,11 +167,11 @@ class CoreMLNetworks:
         try:
             frames = self.encode(np.zeros(SAMPLE_RATE, np.float32))
             if not len(frames):
-                raise ModelUnusableError(f"the encoder of '{model}' gives no frames", _HINT)
+                raise ModelUnusableError(f"the encoder of '{model}' gives no frames", HINT)
             self.joint(frames[0], self.predict(self.blank, None))
         except BackendFailedError as error:
             raise ModelUnusableError(
-                f"the programs of '{model}' do not run: {error.message}", _HINT
+                f"the programs of '{model}' do not run: {error.message}", HINT
             ) from error
 
 
@@ -257,7 +255,7 @@ def _program(
     """Load the first of `names` that is there, and hold it to its contract."""
     path = next((found for name in names if (found := _find(folder, name))), None)
     if path is None:
-        raise ModelMissingError(f"no {' or '.join(names)} in '{folder}'", _HINT)
+        raise ModelMissingError(f"no {' or '.join(names)} in '{folder}'", HINT)
     program = binding.load(path, units, kept=kept)
     inputs, outputs = program.description.inputs, program.description.outputs
     if inputs and (inputs.keys() != contract.inputs or not contract.outputs <= outputs.keys()):
@@ -282,7 +280,7 @@ def _state_shape(decoder: Program) -> tuple[int, ...]:
     """Return (layers, 1, H) of the predictor's state."""
     feature = decoder.description.inputs.get("h_in")
     if feature is None or not feature.shape:
-        raise ModelUnusableError("the Decoder does not say how large its state is", _HINT)
+        raise ModelUnusableError("the Decoder does not say how large its state is", HINT)
     return feature.shape
 
 
@@ -301,7 +299,7 @@ def _read_manifest(folder: Path) -> tuple[int, tuple[int, ...]]:
     try:
         numbers = list(_numbers(json.loads(path.read_text(encoding="utf-8"))))
     except (OSError, ValueError, TypeError, KeyError) as error:
-        raise ModelUnusableError(f"'{path}' is not a manifest: {error}", _HINT) from error
+        raise ModelUnusableError(f"'{path}' is not a manifest: {error}", HINT) from error
     return numbers[0], tuple(numbers[1:])
 
 

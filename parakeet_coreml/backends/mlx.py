@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from parakeet_coreml.audio import MODEL_WINDOW, SAMPLE_RATE, SUBSAMPLING, Samples
 from parakeet_coreml.backends import BackendInfo, BackendSpec
-from parakeet_coreml.backends.transducer import TransducerBackend
+from parakeet_coreml.backends.transducer import HINT, TransducerBackend, check_logits, decide
 from parakeet_coreml.errors import BackendFailedError, ModelMissingError, ModelUnusableError
 from parakeet_coreml.mel import BINS, log_mel, valid_frames
 from parakeet_coreml.tdt import Decision, Frames
@@ -56,7 +56,6 @@ _LOAD_ERRORS: tuple[type[Exception], ...] = (
     TypeError,
     ValueError,
 )
-_HINT = "check its files with: parakeet-coreml models verify"
 
 
 def open_mlx(spec: BackendSpec) -> tuple[TransducerBackend["Prediction"], BackendInfo]:
@@ -125,32 +124,19 @@ class MLXNetworks:
 
     def joint(self, frame: NDArray[np.float32], prediction: Prediction, /) -> Decision:
         """Judge one encoder frame, shape (D,). Raises `BackendFailedError` at a NaN or infinity."""
-        logits = self._logits(frame, prediction)
-        if not np.isfinite(logits).all():
-            raise BackendFailedError("the joint network gave a value that is no number")
-        tokens, durations = logits[: self.blank + 1], logits[self.blank + 1 :]
-        token = int(tokens.argmax())
-        return Decision(
-            token=token,
-            probability=float(1.0 / np.exp(tokens - tokens[token]).sum(dtype=np.float64)),
-            duration_index=int(durations.argmax()),
-        )
+        return decide(self._logits(frame, prediction), self.blank)
 
     def check(self, folder: Path) -> None:
         """Run everything once: that warms up, and tells whether the parts fit each other.
 
         Raises `ModelUnusableError`.
         """
-        expected = self.blank + 1 + len(self.durations)
         try:
             frames = self.encode(np.zeros(SAMPLE_RATE, np.float32))
             logits = self._logits(frames[0], self.predict(self.blank, None))
         except (BackendFailedError, ValueError) as error:
             raise ModelUnusableError(f"the model in '{folder}' does not run: {error}") from error
-        if logits.shape != (expected,):
-            raise ModelUnusableError(
-                f"the joint network in '{folder}' gives {logits.size} values, not {expected}", _HINT
-            )
+        check_logits(logits, self, folder)
 
     def _logits(self, frame: NDArray[np.float32], prediction: Prediction) -> NDArray[np.float32]:
         joined = self._model.joint(
@@ -171,25 +157,25 @@ def _read_config(path: Path) -> Mapping[str, Any]:
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise ModelMissingError(f"no '{path}'", _HINT) from error
+        raise ModelMissingError(f"no '{path}'", HINT) from error
     except (OSError, ValueError) as error:
-        raise ModelUnusableError(f"cannot read '{path}': {error}", _HINT) from error
+        raise ModelUnusableError(f"cannot read '{path}': {error}", HINT) from error
     if not isinstance(config, dict):
-        raise ModelUnusableError(f"'{path}' is no configuration", _HINT)
+        raise ModelUnusableError(f"'{path}' is no configuration", HINT)
     return config
 
 
 def _read_model(config: Mapping[str, Any], path: Path) -> Model:
     """Build the modules that a configuration names, and fill them."""
     if not path.is_file():
-        raise ModelMissingError(f"no '{path}'", _HINT)
+        raise ModelMissingError(f"no '{path}'", HINT)
     try:
         model = from_config(dict(config))
         _check_kind(model)
         model.load_weights(str(path))
     except _LOAD_ERRORS as error:
         raise ModelUnusableError(
-            f"the model in '{path.parent}' will not load: {_line(error)}", _HINT
+            f"the model in '{path.parent}' will not load: {_line(error)}", HINT
         ) from error
     model.set_dtype(_kind(model))
     return model

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from parakeet_coreml.audio import MODEL_WINDOW, SAMPLE_RATE, Samples
 from parakeet_coreml.backends import BackendInfo, BackendSpec
-from parakeet_coreml.backends.transducer import TransducerBackend
+from parakeet_coreml.backends.transducer import HINT, TransducerBackend, check_logits, decide
 from parakeet_coreml.errors import BackendFailedError, ModelMissingError, ModelUnusableError
 from parakeet_coreml.mel import BINS, log_mel, valid_frames
 from parakeet_coreml.tdt import Decision, Frames
@@ -39,7 +39,6 @@ DURATIONS = (0, 1, 2, 3, 4)
 
 _MAX_THREADS = 4  # more gain little on a window of 15 s and take cores from the host
 _FATAL = 4  # ONNX Runtime's highest log severity: what fails is raised, not printed
-_HINT = "check its files with: parakeet-coreml models verify"
 
 _ORT_ERRORS: tuple[type[Exception], ...] = (
     ort_state.EPFail,
@@ -173,16 +172,7 @@ class OnnxNetworks:
 
     def joint(self, frame: NDArray[np.float32], prediction: Prediction, /) -> Decision:
         """Judge one encoder frame, shape (D,). Raises `BackendFailedError` at a NaN or infinity."""
-        logits = self._logits(frame, prediction)
-        if not np.isfinite(logits).all():
-            raise BackendFailedError("the joint network gave a value that is no number")
-        tokens, durations = logits[: self.blank + 1], logits[self.blank + 1 :]
-        token = int(tokens.argmax())
-        return Decision(
-            token=token,
-            probability=float(1.0 / np.exp(tokens - tokens[token]).sum(dtype=np.float64)),
-            duration_index=int(durations.argmax()),
-        )
+        return decide(self._logits(frame, prediction), self.blank)
 
     def check(self, folder: Path) -> None:
         """Run everything once: that warms up, and tells whether the two graphs fit each other.
@@ -192,19 +182,13 @@ class OnnxNetworks:
         try:
             frames = self.encode(np.zeros(SAMPLE_RATE, dtype=np.float32))
             if not len(frames):
-                raise ModelUnusableError(f"the encoder in {folder} gives no frames", _HINT)
+                raise ModelUnusableError(f"the encoder in {folder} gives no frames", HINT)
             logits = self._logits(frames[0], self.predict(0, None))  # 0 is a token of any model
         except BackendFailedError as e:
             raise ModelUnusableError(
-                f"the networks in {folder} do not run: {e.message}", _HINT
+                f"the networks in {folder} do not run: {e.message}", HINT
             ) from e
-        expected = self.blank + 1 + len(self.durations)
-        if logits.shape != (expected,):
-            raise ModelUnusableError(
-                f"the joint network in {folder} gives {logits.size} values, not {expected}: "
-                f"{self.blank + 1} tokens with blank and {len(self.durations)} durations",
-                _HINT,
-            )
+        check_logits(logits, self, folder)
 
     def _logits(self, frame: NDArray[np.float32], prediction: Prediction) -> NDArray[np.float32]:
         """Run predictor and joint; shape (blank + 1 + durations,)."""
@@ -243,10 +227,10 @@ def _read_manifest(path: Path) -> tuple[int | None, tuple[int, ...]]:
         loaded = json.loads(path.read_text(encoding="utf-8"))
         blank, durations = loaded.get("blank"), tuple(loaded.get("durations", DURATIONS))
     except (OSError, ValueError, AttributeError, TypeError) as e:
-        raise ModelUnusableError(f"{path} is not a manifest: {e}", _HINT) from e
+        raise ModelUnusableError(f"{path} is not a manifest: {e}", HINT) from e
     numbers = durations if blank is None else (blank, *durations)
     if not durations or not all(type(n) is int and n >= 0 for n in numbers):
-        raise ModelUnusableError(f"{path} is not a manifest: blank or durations", _HINT)
+        raise ModelUnusableError(f"{path} is not a manifest: blank or durations", HINT)
     return blank, durations
 
 
@@ -257,7 +241,7 @@ def _check_vocab(vocab: Vocab, blank: int | None, folder: Path) -> int:
         raise ModelUnusableError(f"neither vocab.txt nor manifest.json in {folder} names blank")
     missing = next((i for i in range(blank) if i not in vocab.pieces), None)
     if missing is not None:
-        raise ModelUnusableError(f"vocab.txt in {folder} has no piece {missing} of {blank}", _HINT)
+        raise ModelUnusableError(f"vocab.txt in {folder} has no piece {missing} of {blank}", HINT)
     return blank
 
 
@@ -277,7 +261,7 @@ def _open_session(path: Path, *, threads: int) -> ort.InferenceSession:
             enable_fallback=0,  # it would say so on stdout
         )
     except _ORT_ERRORS as e:
-        raise ModelUnusableError(f"{path} will not load: {_reason(e)}", _HINT) from e
+        raise ModelUnusableError(f"{path} will not load: {_reason(e)}", HINT) from e
 
 
 def _check_names(
@@ -290,14 +274,14 @@ def _check_names(
         return
     expected = f"{', '.join(inputs)} -> {', '.join(outputs)}"
     found = f"{', '.join(sorted(found_inputs))} -> {', '.join(sorted(found_outputs))}"
-    raise ModelUnusableError(f"{path} is another graph: expected {expected}; found {found}", _HINT)
+    raise ModelUnusableError(f"{path} is another graph: expected {expected}; found {found}", HINT)
 
 
 def _check_bins(shape: list[int | str | None]) -> None:
     """Compare the features a graph wants with ours; sizes left open are told apart by `check`."""
     match shape:
         case [_, int(bins), _] if bins != BINS:
-            raise ModelUnusableError(f"the encoder wants {bins} mel bins, not {BINS}", _HINT)
+            raise ModelUnusableError(f"the encoder wants {bins} mel bins, not {BINS}", HINT)
 
 
 def _zeros(state: ort.NodeArg) -> NDArray[np.float32]:

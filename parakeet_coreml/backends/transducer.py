@@ -1,14 +1,48 @@
 """A backend out of three networks: what Core ML, ONNX Runtime and MLX share."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Generic, TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
+
 from parakeet_coreml.audio import FRAME, Samples
+from parakeet_coreml.errors import BackendFailedError, ModelUnusableError
 from parakeet_coreml.result import Hypothesis, Token
-from parakeet_coreml.tdt import Emission, Networks, greedy
+from parakeet_coreml.tdt import Decision, Emission, Networks, greedy
 from parakeet_coreml.vocab import Vocab
 
+HINT = "check its files with: parakeet-coreml models verify"
+
 P = TypeVar("P")
+
+
+def decide(logits: NDArray[np.float32], blank: int) -> Decision:
+    """Return the best token up to `blank` and the best duration behind it, of logits, shape (n,).
+
+    Raises `BackendFailedError` at a NaN or infinity.
+    """
+    if not np.isfinite(logits).all():
+        raise BackendFailedError("the joint network gave a value that is no number")
+    tokens, durations = logits[: blank + 1], logits[blank + 1 :]
+    token = int(tokens.argmax())
+    return Decision(
+        token=token,
+        probability=float(1.0 / np.exp(tokens - tokens[token]).sum(dtype=np.float64)),
+        duration_index=int(durations.argmax()),
+    )
+
+
+def check_logits(logits: NDArray[np.float32], networks: Networks[P], folder: Path) -> None:
+    """Raise `ModelUnusableError` unless there is one logit for each token and each duration."""
+    tokens, durations = networks.blank + 1, len(networks.durations)
+    if logits.shape != (tokens + durations,):
+        raise ModelUnusableError(
+            f"the joint network in '{folder}' gives {logits.size} values, not {tokens + durations}:"
+            f" {tokens} tokens with blank and {durations} durations",
+            HINT,
+        )
 
 
 class TransducerBackend(Generic[P]):
