@@ -30,7 +30,7 @@ fix: $(VENV)/.dev ## format, and mend what the linter can
 
 parity: $(PARITY_VENV)/.parity ## compare every form of tiny-en with PyTorch, stage by stage, and the words
 	$(PARITY_VENV)/bin/python -m models.convert.fixtures --check
-	$(PARITY_VENV)/bin/python -m models.convert.parity models/tiny_en/checkpoint parakeet_coreml/tiny_en --sound $(SAMPLE)
+	$(PARITY_VENV)/bin/python -m models.convert.parity models/tiny_en/checkpoint parakeet_coreml/tiny_en --sound $(SAMPLE) --fewer-bits
 
 bench: $(VENV)/.dev ## print the figures of docs/BENCHMARKS.md for this machine
 	$(BIN)/python tests/bench/bench.py

@@ -46,7 +46,7 @@ weights as halves; predictor: a difference in its state, led along PyTorch's way
 difference of a token's probability, given PyTorch's frames and what the form's predictor says.
 """
 
-FEWER_BITS = ("palettized8", "palettized6", "int8")
+FEWER_BITS = ("palettized6", "int8")
 
 
 def main() -> None:
@@ -55,7 +55,7 @@ def main() -> None:
     parser.add_argument("checkpoint", type=Path)
     parser.add_argument("forms", type=Path, nargs="+")
     parser.add_argument("--lossy", type=Path, nargs="*", default=[])
-    parser.add_argument("--fewer-bits", action="store_true", help="make forms of 8 and 6 bits too")
+    parser.add_argument("--fewer-bits", action="store_true", help="make forms of 6 and 8 bits too")
     parser.add_argument("--sound", type=Path, nargs="+", required=True)
     options = parser.parse_args()
     with packages.quiet():
