@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from sounds import (
     DEFAULT,
@@ -293,6 +293,7 @@ def test_a_short_recording_without_a_pause_is_taken_for_speech() -> None:
     audio = noise(0.4, 0.01)
     (window,) = windows_of(audio)
     assert window.voiced == len(audio)
+    assert windows_of(noise(2, 0.01))[0].voiced == 0
 
 
 def test_a_short_silent_recording_gives_no_window() -> None:
@@ -337,6 +338,12 @@ def test_c40_the_last_window_keeps_a_soft_end() -> None:
 def test_a_word_that_a_window_cut_off_is_heard_whole() -> None:
     audio = spoken([*dictation(14), ("zulu", 14.6, 15.05)], 17)
     assert [w.final for w in windows_of(audio)] == [False, True]
+
+
+def test_what_a_window_cut_off_ends_where_the_word_does() -> None:
+    # Too little of it is left to be speech by itself.
+    audio = np.concatenate((spoken([("alfa", 14.8, 15.04)], 15.1), noise(3)))
+    assert spans_of(windows_of(audio)) == [(0.0, 15.0), (0.24, 15.24)]
 
 
 @pytest.mark.parametrize("seconds", [16, 17, 20, 27.9])
@@ -406,10 +413,12 @@ def test_the_tape_forgets_what_is_old() -> None:
         tape.read(0, 1)
 
 
-@given(sizes=st.lists(st.integers(0, 200_000), max_size=25))
+@given(seconds=st.integers(0, 90), sizes=st.lists(st.integers(0, SAMPLE_RATE), max_size=25))
+@example(seconds=90, sizes=[1])
 @settings(max_examples=20)
-def test_the_tape_holds_the_newest_30_s(sizes: list[int]) -> None:
+def test_the_tape_holds_the_newest_30_s(seconds: int, sizes: list[int]) -> None:
     tape = Tape()
+    sizes = [SAMPLE_RATE] * seconds + sizes
     everything = np.arange(sum(sizes), dtype=np.float32)
     at = 0
     for size in sizes:

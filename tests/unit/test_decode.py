@@ -154,7 +154,7 @@ def test_a_full_window_is_not_declared_longer() -> None:
 
 def test_the_first_window_cannot_begin_earlier() -> None:
     own, _full, onset, *_ = looks(window_of(SHORTER))
-    assert len(own) - len(onset) == 2 * SAMPLE_RATE - LEAD
+    assert len(own) - len(onset) == to_samples(1.9)  # 0.1 s before its first word
 
 
 @pytest.mark.parametrize(
@@ -172,6 +172,19 @@ def test_earlier_audio_must_reach_up_to_the_window(before: Window) -> None:
         MODEL_WINDOW,
         len(SHORTER) - 2 * SAMPLE_RATE + LEAD,
     ]
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        window_of(TALK[:START]),  # ends where this one begins
+        window_of(TALK[START - EARLIER :][:SAMPLE_RATE], START - EARLIER),  # has no more
+    ],
+)
+def test_earlier_audio_may_just_reach_up_to_the_window(before: Window) -> None:
+    _own, _full, earlier, *_ = looks(window_of(SHORTER, START), before)
+    np.testing.assert_array_equal(earlier[:EARLIER], TALK[START - EARLIER : START])
+    np.testing.assert_array_equal(earlier[EARLIER:], SHORTER)
 
 
 @pytest.mark.parametrize("before", [0.0, LEAD / SAMPLE_RATE])

@@ -172,6 +172,13 @@ def test_a_held_word_is_printed_once_though_the_later_times_fall() -> None:
     assert Counter(w.text for w in first + second) == {"a": 1, "x": 1, "b": 1, "c": 1}
 
 
+def test_held_words_fill_one_gap_after_the_other() -> None:
+    earlier = [word("a", 164, 2), word("um", 171, 2), word("er", 183, 1)]
+    later = [word("a", 164, 2), word("b", 177, 2), word("c", 192)]
+    first, second = joined(earlier, later, cut=168, stop=187)
+    assert text_of(first + second) == "a um b er c"
+
+
 def test_a_held_word_that_the_later_window_contradicts_is_dropped() -> None:
     first, second = joined(
         [word("we", 164), word("yeah", 185)],
