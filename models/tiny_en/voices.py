@@ -85,14 +85,39 @@ def espeak(text: str, rng: Random, folder: Path) -> Spoken:
 def flite(text: str, rng: Random, folder: Path, *, voice: str | None = None) -> Spoken:
     """Speak with flite: voice and tempo drawn at random."""
     voice = voice or rng.choice(VOICES["flite"])
-    path = folder / "flite.wav"
     stretch = f"duration_stretch={rng.uniform(0.8, 1.25):.2f}"
+    return Spoken(f"flite-{voice}", run_flite(text, folder, voice, stretch))
+
+
+def run_flite(text: str, folder: Path, voice: str, *settings: str) -> Samples:
+    """Run flite with what it calls features set."""
+    path = folder / "flite.wav"
+    features = [part for setting in settings for part in ("--setf", setting)]
     subprocess.run(
-        ["flite", "-voice", voice, "--setf", stretch, "-o", str(path), "-t", text],  # noqa: S607  found on PATH
+        ["flite", "-voice", voice, *features, "-o", str(path), "-t", text],  # noqa: S607  found on PATH
         check=True,
         capture_output=True,
     )
-    return Spoken(f"flite-{voice}", read(path))
+    return read(path)
+
+
+def flite_bent(text: str, rng: Random, folder: Path) -> Spoken:
+    """Speak with flite at another pitch, then play it faster or slower: throats of all sizes.
+
+    The men of flite's statistical voices become women and boys; slt stays unheard.
+    """
+    voice = rng.choice(["rms", "awb", "kal16"])
+    throat = rng.uniform(0.88, 1.32)
+    pitch = rng.uniform(85, 135) if throat < 1.05 else rng.uniform(140, 250)
+    samples = run_flite(
+        text,
+        folder,
+        voice,
+        f"duration_stretch={throat * rng.uniform(0.8, 1.25):.2f}",
+        f"int_f0_target_mean={pitch / throat:.0f}",
+        f"int_f0_target_stddev={rng.uniform(8, 30):.0f}",
+    )
+    return Spoken(f"flite-{voice}-bent", to_rate(samples, 160 * round(100 * throat)))
 
 
 def slt(text: str, rng: Random, folder: Path) -> Spoken:
@@ -228,6 +253,7 @@ Voice = Callable[[str, Random, Path], Spoken]
 FAMILIES: dict[str, Callable[[], Voice]] = {
     "espeak": lambda: espeak,
     "flite": lambda: flite,
+    "flite-bent": lambda: flite_bent,
     "festival": lambda: festival,
     "hibari": Hibari,
     "slt": lambda: slt,
