@@ -42,10 +42,12 @@ def levels_of(audio: Samples) -> Levels:
 
 def floor_of(levels: Levels) -> float:
     """Return the level of the room: twice the 10th percentile, digital silence left out."""
-    heard = levels[levels > 0]
+    heard = np.sort(levels[levels > 0])
     if not len(heard):
         return FLOOR_MIN
-    return float(np.clip(2 * np.percentile(heard, 10), FLOOR_MIN, FLOOR_MAX))
+    # Not np.percentile: it loads numpy.ma, which costs as much as a bare interpreter's start.
+    tenth = float(np.interp((len(heard) - 1) / 10, np.arange(len(heard)), heard))
+    return min(max(2 * tenth, FLOOR_MIN), FLOOR_MAX)
 
 
 def voiced(levels: Levels, floor: float) -> NDArray[np.bool_]:

@@ -25,7 +25,17 @@ OURS = {
 LIBRARIES = {
     *("__future__", "abc", "ast", "atexit", "bisect", "codecs", "collections", "contextlib"),
     *("contextvars", "copy", "copyreg", "dataclasses", "datetime", "dis", "enum", "errno", "fcntl"),
-    *("fnmatch", "functools", "gettext", "glob", "heapq", "importlib", "inspect", "ipaddress"),
+    *(
+        "fnmatch",
+        "functools",
+        "gc",
+        "gettext",
+        "glob",
+        "heapq",
+        "importlib",
+        "inspect",
+        "ipaddress",
+    ),
     *("itertools", "json", "keyword", "linecache", "locale", "math", "ntpath", "numbers", "opcode"),
     *("operator", "pathlib", "platform", "pwd", "queue", "re", "reprlib", "resource", "runpy"),
     *("select", "selectors", "shlex", "signal", "stat", "string", "struct", "subprocess"),
@@ -105,3 +115,20 @@ def test_the_version_is_told_without_loading_anything() -> None:
     command = [sys.executable, "-P", "-c", VERSION]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     assert done.stdout.splitlines()[1:] == ["0 ['parakeet_coreml', 'parakeet_coreml.__main__']"]
+
+
+LISTENING = """
+import sys
+import numpy
+from parakeet_coreml.speech import floor_of
+
+known = set(sys.modules)
+assert floor_of(numpy.full(50, 0.004, numpy.float32)) > 0.007
+print(sorted(set(sys.modules) - known))
+"""
+
+
+def test_listening_loads_no_more_of_numpy() -> None:
+    command = [sys.executable, "-P", "-c", LISTENING]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    assert done.stdout == "[]\n"
