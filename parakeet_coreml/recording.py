@@ -228,8 +228,8 @@ class Recording:
     def _stop(self, reason: str) -> None:
         """End the recording gracefully; the first reason counts. From any thread."""
         with self._lock:
-            if self._reason is None:
-                self._reason = reason
+            self._reason = self._reason or reason
+            if self._stopped_at is None:
                 self._stopped_at = self._moved = time.monotonic()
                 self._waterfall.mark("stop")
         if self._source is not None:

@@ -353,3 +353,17 @@ def test_a_source_that_does_not_end_is_left_behind_with_the_words_so_far(
     recorder.say("stop")
     assert_failed(recorder, 40, "deadline")
     assert recorder.heard
+
+
+def test_a_source_that_does_not_end_is_left_behind_also_after_another_failure(
+    start: Start, tmp_path: Path
+) -> None:
+    wav = write_wav(tmp_path / "long.wav", sound(*WORDS, rest=60.0))
+    wrap = patched(
+        tmp_path, "recording.CAPTURE_STUCK = 1.0", "files.FileSource.stop = lambda self: None"
+    )
+    failing = {"failures": {"0": {"how": "error", "attempts": 9}}}
+    recorder = start("--input", wav, "--realtime", *SHORT, wrap=wrap, script=failing)
+    recorder.until("error", code="backend_failed")
+    recorder.say("stop")
+    assert_failed(recorder, 23, "backend_failed", "deadline")
