@@ -720,6 +720,25 @@ def missed_of(*looks: tuple[int, int, bool, tuple[tuple[int, int], ...]]) -> lis
     return sorted((a // SAMPLE_RATE, b // SAMPLE_RATE) for a, b in monitor.missed)
 
 
+def test_a_line_has_the_decoding_time_of_all_windows_behind_it() -> None:
+    monitor = Monitor(heard=lambda *_: None, failed=lambda _: None, end_live=None)
+    decoded = [
+        Decoded(
+            Window(
+                *(at * SAMPLE_RATE, (at + 15) * SAMPLE_RATE, (at + 14) * SAMPLE_RATE),
+                silence(15),
+                silent=False,
+                speech=(),
+                closes_line=closes,
+            ),
+            HEARD,
+            elapsed,
+        )
+        for at, closes, elapsed in ((0, False, 1.0), (13, True, 2.0), (26, True, 4.0))
+    ]
+    assert [line.elapsed for line in pipeline._lines(decoded, monitor)] == [3.0, 4.0]
+
+
 def test_speech_is_missed_where_no_look_heard_a_word() -> None:
     said_at = ((2, 4), (12, 15))
     assert missed_of((0, 15, True, said_at)) == []
