@@ -9,7 +9,6 @@ import _signal  # type: ignore[import-not-found]  # typeshed leaves it out
 
 _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
 
-import gc
 import os
 import sys
 
@@ -24,8 +23,11 @@ def main() -> None:
     """Run the command line; `worker` is for ourselves only and goes before everything else."""
     if sys.argv[1:] == ["--version"]:
         _tell_version()
-    gc.set_threshold(GARBAGE)
+    import gc
+
     from parakeet_coreml.timing import Waterfall
+
+    gc.set_threshold(GARBAGE)
 
     waterfall = Waterfall()
     command = sys.argv[1] if len(sys.argv) > 1 else ""
