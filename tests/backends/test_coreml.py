@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -244,7 +245,7 @@ def test_a_load_that_took_long_was_not_warm(
     mac: type[standin.MLModelProxy], monkeypatch: pytest.MonkeyPatch, seconds: float, *, warm: bool
 ) -> None:
     ticks = iter([10.0, 10.0 + seconds])
-    monkeypatch.setattr(coreml.time, "perf_counter", lambda: next(ticks))
+    monkeypatch.setattr(coreml, "time", SimpleNamespace(perf_counter=lambda: next(ticks)))
 
     _, info = open_coreml(spec(TOY))
 

@@ -15,7 +15,7 @@ import pytest
 from pulse import PulseServer
 from recorder import command
 from support import requires
-from test_privacy import HARMLESS, OTHERS, TRACED, WRITES, quiet_environment
+from test_privacy import HARMLESS, OTHERS, TRACED, WRITES, of_a_user
 
 from parakeet_coreml import doctor, manifest, models
 from parakeet_coreml.backends import binding
@@ -150,7 +150,7 @@ def test_it_opens_no_internet_socket_and_writes_no_file(tmp_path: Path) -> None:
     silent = {"PYTHONPATH": broken(tmp_path, NO_PORTAUDIO)["PYTHONPATH"]}
     done = subprocess.run(
         [*traced, sys.executable, "-P", "-m", "parakeet_coreml", "doctor", "--json", *TINY],
-        env=quiet_environment() | silent | {"HOME": str(home)},
+        env=of_a_user(os.environ) | silent | {"HOME": str(home)},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         timeout=LIMIT,
