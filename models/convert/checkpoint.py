@@ -95,7 +95,7 @@ def write_manifest(out: Path, checkpoint: Checkpoint, names: list[str], stamp: s
             if file.is_file():
                 files[file.relative_to(out).as_posix()] = {
                     "size": file.stat().st_size,
-                    "sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
+                    "sha256": digest_of(file),
                 }
         if stamp:
             made[name] = stamp
@@ -104,6 +104,12 @@ def write_manifest(out: Path, checkpoint: Checkpoint, names: list[str], stamp: s
         "made": {name: made[name] for name in sorted(made) if (out / name).exists()},
     }
     write(out / MANIFEST, json.dumps(known | checkpoint.facts | parts, indent=2) + "\n")
+
+
+def digest_of(path: Path) -> str:
+    """Return the SHA-256 of a file that may be larger than memory."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _manifest(out: Path) -> dict[str, Any]:
