@@ -234,6 +234,20 @@ def test_the_same_word_may_be_timed_eight_frames_apart(apart: int, times: int) -
     assert text_of(first + second).split().count("we") == times
 
 
+def test_the_same_word_too_far_apart_is_another_one() -> None:
+    earlier = [word("we", 165, 2), word("um", 180, 2)]
+    later = [word("as", 170, 2), word("we", 175, 2), word("go", 190)]
+    first, second = joined(earlier, later, cut=168, stop=187)
+    assert text_of(first + second).split().count("we") == 2
+
+
+def test_it_resumes_right_behind_a_common_word_before_the_last_printed_one() -> None:
+    earlier = [word("a", 160, 2), word("b", 166, 2)]
+    later = [word("a", 160, 2), word("c", 172, 2), word("d", 180, 2)]
+    first, second = joined(earlier, later, cut=170, stop=187)
+    assert text_of(first + second) == "a b c d"
+
+
 @pytest.mark.parametrize(("start", "kept"), [(171, False), (172, True)])
 def test_without_a_common_word_it_resumes_six_frames_after_the_last_printed_one(
     start: int, kept: bool
