@@ -42,7 +42,7 @@ COMPONENTS = (
         "Python",
         _INNER + rf"(libpython3[\d.]*{_LIB}|Python|base_library\.zip|python3\.\d+/lib-dynload/\w+"
         r"(\.cpython-3\d+[\w-]*|\.abi3)?\.so)",
-        45,
+        25,
     ),
     Component("OpenSSL", _INNER + rf"lib(ssl|crypto)([.-]3)?{_LIB}", 9),
     Component(

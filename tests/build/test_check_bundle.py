@@ -19,7 +19,7 @@ from check_bundle import (
 
 LINUX = {
     "parakeet-coreml": 3 * MB,
-    "_internal/libpython3.11.so.1.0": 23 * MB,
+    "_internal/libpython3.11.so.1.0": 7 * MB,
     "_internal/base_library.zip": MB,
     "_internal/python3.11/lib-dynload/_json.cpython-311-x86_64-linux-gnu.so": MB,
     "_internal/libssl.so.3": MB,
