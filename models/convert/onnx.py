@@ -69,6 +69,7 @@ def convert(checkpoint: Checkpoint, out: Path, *, int8: bool = False) -> None:
         with tempfile.TemporaryDirectory(dir=out) as folder:
             export(graph, Path(folder) / target.name, int8=int8)
             for file in sorted(Path(folder).iterdir(), reverse=True):  # the graph itself last
+                file.chmod(0o644)  # weights beside a graph come as 0600
                 file.replace(out / file.name)
         print(f"{target.name}: {target.stat().st_size / 1e6:.1f} MB")
         beside = [name for name in [f"{target.name}.data"] if (out / name).exists()]

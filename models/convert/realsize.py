@@ -58,18 +58,22 @@ def make(folder: Path) -> None:
 
 
 def measure(name: str, folder: Path) -> None:
-    """Print load time, seconds for a window and peak memory of a process that does nothing else."""
+    """Print load time, seconds for a window and peak memory of a process that does nothing else.
+
+    The seconds of processors tell more on a busy machine; imports are among the first.
+    """
     backend, info = open_backend(BackendSpec(name, folder.name, str(folder)))
     window = np.random.default_rng(0).standard_normal(MODEL_WINDOW, np.float32) * np.float32(0.1)
+    loaded = time.process_time()
     began = time.perf_counter()
     tokens = backend.transcribe(window).tokens
-    spent = time.perf_counter() - began
+    spent, worked = time.perf_counter() - began, time.process_time() - loaded
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1 << 20)
     size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) / 1e6
     print(
         f"{name} ({info.runtime}, {info.compute_units}): {size:.0f} MB on disk, "
-        f"load {info.load_ms / 1000:.1f} s, window {spent:.1f} s for {len(tokens)} tokens, "
-        f"peak {peak:.1f} GiB"
+        f"load {info.load_ms / 1000:.1f} s, window {spent:.1f} s for {len(tokens)} tokens; "
+        f"of processors {loaded:.1f} s until it was loaded and {worked:.1f} s; peak {peak:.1f} GiB"
     )
 
 
