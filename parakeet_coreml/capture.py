@@ -31,8 +31,9 @@ Warn = Callable[[str, str], None]
 """Takes a code and a message of one line."""
 
 POLL = 0.2
-"""Seconds between two looks into PortAudio's ring, which holds 0.5 s and more. To wake three threads
-is most of what a recorder costs; ten times as often is 1.5 % of a core."""
+"""Seconds between two looks into PortAudio's ring, which holds 0.5 s and more.
+
+To wake three threads is most of what a recorder costs; ten times as often is 1.5 % of a core."""
 
 LIVE_POLL = 0.1
 """Seconds between them where somebody watches the levels, which are ten a second."""
@@ -119,7 +120,7 @@ class Microphone:
     """A microphone, mono at its native rate.
 
     `device` is an index, a name, or a part of one name in any case; None is the system's default.
-    Sound is handed over every `poll` seconds, and at once after `stop`. `warn`, and `begun` with the first samples, are called from another thread.
+    `warn`, and `begun` with the first samples, are called from another thread.
     """
 
     def __init__(
@@ -128,7 +129,6 @@ class Microphone:
         *,
         warn: Warn,
         begun: Callable[[], None] = lambda: None,
-        poll: float = POLL,
         open_timeout: float = 5.0,
         stall_timeout: float = 5.0,
     ) -> None:
@@ -137,12 +137,13 @@ class Microphone:
         self.seconds = 0.0
         """None of it is there before it was heard."""
         self.device_name = ""
+        self.poll = POLL
+        """Seconds after which sound is handed over; at once after `stop`."""
         self.lost_samples = 0
         """Samples at `rate` that the device lost by overflow, as far as the clock can tell."""
         self._device = device
         self._warn = warn
         self._begun: Callable[[], None] | None = begun
-        self._poll = poll
         self._open_timeout = open_timeout
         self._stall_timeout = stall_timeout
         self._stream: Any = None
@@ -249,7 +250,7 @@ class Microphone:
                 if self._wake.is_set():
                     time.sleep(LAST_POLL)
                 else:
-                    self._wake.wait(FIRST_POLL if self._begun else self._poll)
+                    self._wake.wait(FIRST_POLL if self._begun else self.poll)
         except sounddevice.PortAudioError as error:
             self._failure = _one_line(error)
         finally:

@@ -338,11 +338,10 @@ class Recording:
 
             watched = self._meter or self._report.wants("level") or self._report.wants("speech")
             microphone = capture.Microphone(
-                options.device,
-                warn=self._warn,
-                begun=lambda: self._sounds(microphone),
-                poll=capture.LIVE_POLL if watched else capture.POLL,
+                options.device, warn=self._warn, begun=lambda: self._sounds(microphone)
             )
+            if watched:
+                microphone.poll = capture.LIVE_POLL
             microphone.open()
             self._waterfall.mark("capture")
             return microphone

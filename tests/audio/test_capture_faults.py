@@ -311,7 +311,8 @@ def test_an_absurd_rate_never_reaches_the_resampler(
 
 
 def test_between_two_looks_nothing_wakes_it_but_a_stop(fake: Fake) -> None:
-    mic = fake.microphone(gives(10), gives(20), gives(40), poll=60.0)
+    mic = fake.microphone(gives(10), gives(20), gives(40))
+    mic.poll = 60.0
     mic.open()
     blocks = mic.blocks()
     assert len(next(blocks)) == 10
