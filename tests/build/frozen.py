@@ -237,8 +237,8 @@ def test_with_a_microphone_every_library_is_the_bundles_or_the_systems_own(
         stderr=subprocess.DEVNULL,
     ) as process:
         assert process.stdout is not None
-        kinds = [json.loads(process.stdout.readline())["what"] for _ in range(2)]
-        assert kinds == ["capture", "model"]
+        lines = [json.loads(process.stdout.readline()) for _ in range(2)]
+        assert [line.get("what") for line in lines] == ["capture", "model"], lines
         recorder, (worker,) = process.pid, children(process.pid)
         programs = [Path(f"/proc/{pid}/exe").resolve() for pid in (recorder, worker)]
         mapped = libraries(recorder) | libraries(worker)
