@@ -42,3 +42,21 @@ def to_samples(seconds: float) -> int:
 def to_ms(samples: int) -> int:
     """Return the whole milliseconds of a sample count, rounded down."""
     return samples * 1000 // SAMPLE_RATE
+
+
+def noise(count: int, rms: float) -> "Samples":
+    """Return white noise of shape (count,), always the same; `rms` is its loudness.
+
+    Chris Wellons' `lowbias32` of the positions: `numpy.random` alone would cost 6 MiB of memory.
+    """
+    import numpy as np  # noqa: PLC0415  must not load before the microphone runs
+
+    bits = np.arange(1, count + 1, dtype=np.uint32)
+    bits ^= bits >> 16
+    bits *= np.uint32(0x7FEB352D)
+    bits ^= bits >> 15
+    bits *= np.uint32(0x846CA68B)
+    bits ^= bits >> 16
+    # Uniform from -1 to 1, whose RMS is one over the root of three.
+    loud = bits.astype(np.float32) * np.float32(2.0**-31) - np.float32(1)
+    return loud * np.float32(rms * 3**0.5)

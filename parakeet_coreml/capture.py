@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from parakeet_coreml.audio import noise
 from parakeet_coreml.errors import DeviceLostError, NoDeviceError, ParakeetError
 
 if TYPE_CHECKING:  # NumPy must not load before the microphone runs
@@ -181,7 +182,9 @@ class Microphone:
 
         self._check_rate()
         for item in self._waiting():
-            yield noise(item) if isinstance(item, int) else np.frombuffer(item, np.float32)
+            yield (
+                noise(item, NOISE_RMS) if isinstance(item, int) else np.frombuffer(item, np.float32)
+            )
         if self._failure and not self._closed:
             raise DeviceLostError(
                 f"the microphone {self.device_name!r} stopped: {self._failure}",
@@ -378,14 +381,6 @@ class Pace:
     def missing(self, moment: float) -> int:
         """Return how many samples recorded up to `moment` have not arrived."""
         return max(0, round((moment - self._origin) * self._rate) - self._count)
-
-
-def noise(count: int) -> "NDArray[np.float32]":
-    """Return low noise of shape (count,), always the same."""
-    import numpy as np  # noqa: PLC0415  lazy: must not load before the microphone runs
-
-    loud = np.random.default_rng(0).standard_normal(count, dtype=np.float32)
-    return loud * np.float32(NOISE_RMS)
 
 
 def _within(seconds: float, action: Callable[[], _T]) -> _T:

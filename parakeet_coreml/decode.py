@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from parakeet_coreml import speech
-from parakeet_coreml.audio import SAMPLE_RATE, Samples
+from parakeet_coreml.audio import SAMPLE_RATE, Samples, noise
 from parakeet_coreml.backends.base import Backend
 from parakeet_coreml.chunk import SHORT, Window
 from parakeet_coreml.errors import BackendFailedError
@@ -120,10 +120,8 @@ def _at_onset(window: Window, _before: Window | None, _most: int) -> Look | None
 def _behind_noise(window: Window, _before: Window | None, most: int) -> Look | None:
     """Put low noise around it: half a second for a short window, else one second in front."""
     short = len(window.audio) < SHORT
-    noise = np.random.default_rng(0).normal(0.0, NOISE, SAMPLE_RATE).astype(np.float32)
-    front, back = (
-        (noise[: SAMPLE_RATE // 2], noise[SAMPLE_RATE // 2 :]) if short else (noise, noise[:0])
-    )
+    low = noise(SAMPLE_RATE, NOISE)
+    front, back = (low[: SAMPLE_RATE // 2], low[SAMPLE_RATE // 2 :]) if short else (low, low[:0])
     audio = np.concatenate((front, window.audio, back))[:most]
     return window.start - len(front), audio
 

@@ -10,9 +10,9 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
 from parakeet_coreml import host
-from parakeet_coreml.audio import MODEL_WINDOW, SAMPLE_RATE
+from parakeet_coreml.audio import MODEL_WINDOW, SAMPLE_RATE, noise
 from parakeet_coreml.backends.worker import LIMITS, Limits, WorkerBackend
-from parakeet_coreml.capture import noise
+from parakeet_coreml.capture import NOISE_RMS
 from parakeet_coreml.choice import Choice
 from parakeet_coreml.errors import ModelUnusableError, ParakeetError, UsageError
 
@@ -94,7 +94,7 @@ def _measure(choice: Choice, report: Report, limits: Limits) -> None:
         report.ready_ms = _ms_since(began)
         report.compute_units, report.runtime = info.compute_units, info.runtime
         report.load_ms = info.load_ms
-        window = noise(min(MODEL_WINDOW, info.max_samples))
+        window = noise(min(MODEL_WINDOW, info.max_samples), NOISE_RMS)
         report.window_ms = len(window) * 1000 // SAMPLE_RATE
         report.first_window_ms = _timed(lambda: backend.transcribe(window))
         report.second_window_ms = _timed(lambda: backend.transcribe(window))

@@ -25,7 +25,6 @@ from parakeet_coreml.capture import (
     Pace,
     chosen,
     list_devices,
-    noise,
 )
 from parakeet_coreml.errors import DeviceLostError, NoDeviceError
 
@@ -453,11 +452,6 @@ def test_what_the_device_lost_is_missing_until_it_is_filled(lost: float, rate: i
     assert missing == pytest.approx(lost * rate, abs=0.05 * rate + 1, rel=2e-3)
     pace.filled(missing)
     assert pace.missing(now) == 0
-
-
-def test_noise_is_always_the_same() -> None:
-    assert np.array_equal(noise(1_000), noise(1_000))
-    assert noise(0).shape == (0,)
 
 
 def test_the_deadlines_are_five_seconds() -> None:
