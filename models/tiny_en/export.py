@@ -34,7 +34,10 @@ def main() -> None:
     """Write the checkpoint if a run is given, then the ONNX files from the checkpoint."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
-        "--trained", type=Path, help="last.pt of a run; else the checkpoint is taken as it is"
+        "--trained",
+        type=Path,
+        nargs="+",
+        help="last.pt of a run, or several of one run: their mean; else the checkpoint as it is",
     )
     parser.add_argument("--work", type=Path, default=WORK)
     parser.add_argument("--checkpoint", type=Path, default=CHECKPOINT)
@@ -45,11 +48,21 @@ def main() -> None:
     write_onnx(options.checkpoint, options.out)
 
 
-def write_checkpoint(trained: Path, work: Path, folder: Path) -> None:
+def write_checkpoint(trained: list[Path], work: Path, folder: Path) -> None:
     """Round the averaged weights to fp16; save them as `transformers` does, pieces beside."""
     folder.mkdir(parents=True, exist_ok=True)
     model = TinyModel()
-    model.load_state_dict(torch.load(trained, weights_only=True, map_location="cpu")["average"])
+    averages = [
+        torch.load(one, weights_only=True, map_location="cpu")["average"] for one in trained
+    ]
+    model.load_state_dict(
+        {
+            name: torch.stack([average[name].float() for average in averages])
+            .mean(0)
+            .to(value.dtype)
+            for name, value in averages[-1].items()
+        }
+    )
     halves = {
         name: (value.half() if value.is_floating_point() else value).contiguous().clone()
         for name, value in model.tdt.state_dict().items()

@@ -43,6 +43,7 @@ class Stage:
     speakers: tuple[str, ...] = ("jackson", "nicolas", "yweweler")
     kinds: tuple[str, ...] = ()
     weights: dict[str, float] = field(default_factory=dict)
+    """How much oftener than others a pack is drawn, by the beginning of its name."""
 
 
 @dataclass(frozen=True)
@@ -139,7 +140,7 @@ class Mixture:
     def spoken(self, stage: Stage) -> tuple[str, Samples]:
         """Draw one clean utterance from the packs."""
         names = [n for n in self.packs if n.startswith(stage.packs)]
-        sizes = np.array([len(self.packs[n]) * stage.weights.get(n, 1.0) for n in names])
+        sizes = np.array([len(self.packs[n]) * weight(n, stage.weights) for n in names])
         pack = self.packs[names[self.rng.choice(len(names), p=sizes / sizes.sum())]]
         item = pack[int(self.rng.integers(0, len(pack)))]
         while stage.kinds and item.kind not in stage.kinds:
@@ -191,6 +192,11 @@ class Mixture:
                 if groups[pick]:
                     yield padded(groups[pick])
             self.refresh()
+
+
+def weight(name: str, weights: dict[str, float]) -> float:
+    """Find how often a pack is drawn by how its name begins; 1 if nothing is said."""
+    return next((value for start, value in weights.items() if name.startswith(start)), 1.0)
 
 
 def padded(group: list[tuple[str, Samples]]) -> tuple[list[str], Samples, NDArray[np.int64]]:

@@ -15,9 +15,9 @@ from models.tiny_en.text import DIGITS
 RATE = 16_000
 SAMPLES = Path(__file__).parents[2] / "parakeet_coreml" / "samples"
 SCRIPT = """
-fix the login bug|please open terminal two|# four one five seven|
-delete the last line and save the file|# six seven one|we need to restart the server now|
-# nine two zero six three|i can not find my keys|# one three four|
+push the commit to the main branch|please open terminal two|# four one five seven|
+merge the pull request after the review|# six seven one|turn on the lights in the kitchen|
+# nine two four six three|the children walked along the river|# one three four|
 the doctor will come back tomorrow|
 # five five three seven|# two nine
 """

@@ -259,7 +259,7 @@ class Trainer:
 
     def blend(self) -> None:
         """Keep a running average of the weights: it is what is shipped."""
-        keep = min(0.98, self.step / (self.step + 100))
+        keep = min(0.9, self.step / (self.step + 100))
         with torch.no_grad():
             for name, value in self.model.state_dict().items():
                 if name not in self.average or not value.dtype.is_floating_point:
