@@ -3,6 +3,7 @@
 import os
 import platform
 import shutil
+import signal
 import sys
 from collections.abc import Iterator
 from ctypes.util import find_library
@@ -25,6 +26,10 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("ci" if os.environ.get("CI") else "dev")
+
+# A shell starts what it puts into the background deaf to Ctrl-C, and every program of a test would
+# inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 LIBRARIES = (
     "numpy",
