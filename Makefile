@@ -36,7 +36,7 @@ bench: $(VENV)/.dev ## print the figures of docs/BENCHMARKS.md for this machine
 	$(BIN)/python tests/bench/bench.py
 
 ramp: $(VENV)/.dev ## 60 s of counted samples through a busy recorder (part of the tests at 20 s)
-	PARAKEET_RAMP_SECONDS=60 $(BIN)/python -P -m pytest tests/audio -k ramp --timeout 300
+	PARAKEET_RAMP_SECONDS=60 $(BIN)/python -P -m pytest tests/audio -k lost_or_doubled --timeout 300
 
 traced: $(VENV)/.dev ## 60 s of a recording under strace: no internet socket, no file (in the tests 5 s)
 	PARAKEET_TRACE_SECONDS=60 $(BIN)/python -P -m pytest tests/host/test_privacy.py -k microphone --timeout 600
