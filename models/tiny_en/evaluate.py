@@ -19,7 +19,14 @@ from numpy.typing import NDArray
 
 from models.tiny_en import augment, export
 from models.tiny_en.folders import WORK
-from models.tiny_en.mixture import HELD_SPEAKER, HELD_TAKES, digit_string, packs, real_digits
+from models.tiny_en.mixture import (
+    HELD_SPEAKER,
+    HELD_TAKES,
+    Item,
+    digit_string,
+    packs,
+    real_digits,
+)
 from models.tiny_en.model import DURATIONS, Features
 from models.tiny_en.tokens import BLANK
 from models.tiny_en.voices import read
@@ -173,15 +180,22 @@ def speech(work: Path, digits: Path) -> dict[str, list[Case]]:
             for i in range(40)
         ],
     }
-    kinds = {"held": "sentences never heard", "digits": "digits"}
     for name, label in (("e-slt", "flite slt"), ("e-kokoro", "six Kokoro voices")):
-        items = packs(work).get(name, [])
-        for kind, what in kinds.items():
-            cases = [
-                edged((i.text, i.pcm.astype(np.float32) / 32_768)) for i in items if i.kind == kind
+        spoken = packs(work).get(name, [])
+        for kind, what in (("held", "sentences never heard"), ("digits", "digits")):
+            sets[f"{what}, voice never heard ({label})"] = [
+                edged(said(item)) for item in spoken if item.kind == kind
             ]
-            sets[f"{what}, voice never heard ({label})"] = cases
+    drawn = packs(work).get("e-wide", [])
+    sets["any sentence of the domain, voice never heard (flite slt)"] = [
+        edged(said(item)) for item in drawn
+    ]
     return sets
+
+
+def said(item: Item) -> Case:
+    """Take words and sound of an utterance."""
+    return item.text, item.pcm.astype(np.float32) / 32_768
 
 
 def edged(case: Case) -> Case:

@@ -23,6 +23,14 @@ HELD_TAKES = range(5)
 """Takes of the other speakers never trained on."""
 
 
+MIN_CROPPED = 3
+"""Words of an utterance that may be cropped."""
+MIN_KEPT = RATE // 4
+"""Samples that are left of it at least: 0.25 s."""
+LEFT = 0.6
+"""How often the beginning is cut off rather than the end; half as often, both are."""
+
+
 @dataclass(frozen=True)
 class Stage:
     """What a stretch of the training is fed; the schedule is a list of these."""
@@ -34,6 +42,8 @@ class Stage:
     packs: tuple[str, ...] = ("n-",)
     real: float = 0.2
     joined: float = 0.0
+    cropped: float = 0.0
+    """How often an utterance begins or ends in the midst of speech, as a window does."""
     wordless: float = 0.02
     strength: float = 0.0
     longest: float = 6.0
@@ -53,6 +63,8 @@ class Item:
     text: str
     pcm: NDArray[np.int16]
     kind: str
+    starts: tuple[int, ...] = ()
+    """Samples at which its words begin, if `align` has looked."""
 
 
 def schedule(path: Path) -> list[Stage]:
@@ -69,10 +81,12 @@ def packs(work: Path, known: Container[str] = ()) -> dict[str, list[Item]]:
     for index in sorted((work / "packs").glob("*.jsonl")):
         if index.stem not in known:
             pcm = np.memmap(index.with_suffix(".pcm"), "<i2", "r")
-            entries = map(json.loads, index.read_text().splitlines())
+            entries = [json.loads(line) for line in index.read_text().splitlines()]
+            aligned = index.with_suffix(".starts.json")
+            starts = json.loads(aligned.read_text()) if aligned.exists() else [()] * len(entries)
             found[index.stem] = [
-                Item(e["text"], pcm[e["start"] : e["start"] + e["length"]], e["kind"])
-                for e in entries
+                Item(e["text"], pcm[e["start"] : e["start"] + e["length"]], e["kind"], tuple(begun))
+                for e, begun in zip(entries, starts, strict=True)
             ]
     return found
 
@@ -145,6 +159,8 @@ class Mixture:
         item = pack[int(self.rng.integers(0, len(pack)))]
         while stage.kinds and item.kind not in stage.kinds:
             item = pack[int(self.rng.integers(0, len(pack)))]
+        if self.rng.random() < stage.cropped:
+            return cropped(self.rng, item)
         return item.text, item.pcm.astype(np.float32) / 32_768
 
     def digits(self, stage: Stage) -> tuple[str, Samples]:
@@ -192,6 +208,25 @@ class Mixture:
                 if groups[pick]:
                     yield padded(groups[pick])
             self.refresh()
+
+
+def cropped(rng: np.random.Generator, item: Item) -> tuple[str, Samples]:
+    """Begin in the midst of a word, which is not written then, or end where one begins."""
+    samples, words = item.pcm.astype(np.float32) / 32_768, item.text.split()
+    starts = item.starts
+    if len(starts) != len(words) or len(words) < MIN_CROPPED:
+        return item.text, samples
+    first, last = 0, len(words)
+    if rng.random() < LEFT:
+        first = int(rng.integers(1, len(words) - 1))
+    if not first or rng.random() < LEFT / 2:
+        last = int(rng.integers(first + 1, len(words)))
+    # A piece is said up to a frame or two after its sound sets in.
+    half = (starts[first - 1] + starts[first]) / 2
+    begin = int(rng.uniform(half, starts[first]) - 0.08 * RATE) if first else 0
+    end = starts[last] - int(rng.uniform(0.06, 0.16) * RATE) if last < len(words) else len(samples)
+    kept = samples[max(0, begin) : max(end, begin + MIN_KEPT)]
+    return " ".join(words[first:last]), kept
 
 
 def weight(name: str, weights: dict[str, float]) -> float:

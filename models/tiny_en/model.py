@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from transformers import ParakeetFeatureExtractor, ParakeetForTDT, ParakeetTDTConfig
 
@@ -98,6 +100,12 @@ class TinyModel(nn.Module):
 
     def tdt_loss(self, frames: Tensor, counts: Tensor, targets: Tensor, sizes: Tensor) -> Tensor:
         """Score with the transducer, per token."""
+        scores = self.tdt_scores(frames, targets)
+        found = Lattice.apply(*scores, counts, sizes)
+        return found.sum() / (sizes.sum() + len(sizes))
+
+    def tdt_scores(self, frames: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Score blanks (batch, frames, tokens + 1), labels (tokens), durations (tokens + 1, 5)."""
         opened = nn.functional.pad(targets, (1, 0), value=BLANK)
         predicted = self.tdt.decoder(opened)
         joined = self.tdt.joint(
@@ -108,8 +116,15 @@ class TinyModel(nn.Module):
         durations = joined[..., BLANK + 1 :].log_softmax(-1)
         index = targets[:, None, :, None].expand(-1, frames.shape[1], -1, -1)
         labels = tokens[:, :, :-1].gather(3, index).squeeze(3)
-        found = Lattice.apply(tokens[..., BLANK] - SIGMA, labels - SIGMA, durations, counts, sizes)
-        return found.sum() / (sizes.sum() + len(sizes))
+        return tokens[..., BLANK] - SIGMA, labels - SIGMA, durations
+
+    def said_at(
+        self, frames: Tensor, counts: Tensor, targets: Tensor, sizes: Tensor
+    ) -> NDArray[np.float32]:
+        """Say how likely each token is said at each frame, (batch, frames, tokens), all paths."""
+        scores = (part.numpy() for part in self.tdt_scores(frames, targets))
+        _, (_, labels, _) = losses(tuple(scores), counts.numpy(), sizes.numpy())
+        return -labels
 
 
 class Lattice(torch.autograd.Function):

@@ -117,7 +117,7 @@ def flite_bent(text: str, rng: Random, folder: Path) -> Spoken:
         f"int_f0_target_mean={pitch / throat:.0f}",
         f"int_f0_target_stddev={rng.uniform(8, 30):.0f}",
     )
-    return Spoken(f"flite-{voice}-bent", to_rate(samples, 160 * round(100 * throat)))
+    return Spoken(f"flite-{voice}-bent", played(samples, RATE, throat))
 
 
 def slt(text: str, rng: Random, folder: Path) -> Spoken:
@@ -176,6 +176,77 @@ class Hibari:
         noise = np.random.default_rng(rng.getrandbits(32))
         samples = dsp.synth(lh + tilt, theta, ln + tilt, lr + tilt, phi, f0, noise)
         return Spoken(f"hibari-{accent}", to_rate(samples, dsp.SR))
+
+
+class Pico:
+    """SVOX Pico's two women, American and British: pitch and tempo drawn, throats of all sizes."""
+
+    def __init__(self) -> None:
+        """Load both."""
+        import ttspico  # noqa: PLC0415  training has no voices
+
+        self.engines = {accent: ttspico.TtsEngine(accent) for accent in ("en-US", "en-GB")}
+        for engine in self.engines.values():
+            engine.volume = 50  # at 100 it clips
+
+    def __call__(self, text: str, rng: Random, folder: Path) -> Spoken:
+        """Speak with one of them."""
+        del folder
+        accent = rng.choice(sorted(self.engines))
+        engine = self.engines[accent]
+        throat = rng.choice([1.0, rng.uniform(0.78, 1.18)])
+        engine.pitch = round(100 * rng.uniform(0.85, 1.15) * min(1.0, throat))
+        engine.rate = round(100 * rng.uniform(0.8, 1.25) / throat)
+        pcm = np.frombuffer(engine.speak(text + rng.choice([".", ".", "?", "!"])), "<i2")
+        return Spoken(f"pico-{accent}", played(pcm / np.float32(32_768), RATE, throat))
+
+
+class RHVoice:
+    """RHVoice's statistical voices with a free licence: pitch and tempo drawn, throats bent.
+
+    `RHVOICE` names a folder with the library and `data`. The engine's slt is not among them.
+    """
+
+    def __init__(self) -> None:
+        """Load the library and the voices; their sound arrives in callbacks."""
+        from rhvoice_wrapper.rhvoice_proxy import Engine  # noqa: PLC0415  training has no voices
+
+        home = Path(os.environ["RHVOICE"])
+        self.engine = Engine(str(next(home.rglob("libRHVoice.so"))))
+        self.parts: list[NDArray[np.int16]] = []
+        self.rate = 24_000
+        self.engine.init(self.take, self.tune, data_path=str(home / "data"), config_path="")
+
+    def take(self, samples: Any, count: int, *_: object) -> bool:  # noqa: ANN401  a C pointer
+        """Keep what the engine says."""
+        self.parts.append(np.ctypeslib.as_array(samples, (count,)).astype(np.int16))
+        return True
+
+    def tune(self, rate: int, *_: object) -> bool:
+        """Note the sample rate of what follows."""
+        self.rate = rate
+        return True
+
+    def __call__(self, text: str, rng: Random, folder: Path) -> Spoken:
+        """Speak with one voice, or with one bent to another throat."""
+        del folder
+        voice, throat = rng.choice(VOICES["rhvoice"]), rng.choice([1.0, rng.uniform(0.85, 1.25)])
+        if voice == "clb":
+            throat = rng.choice([1.0, rng.uniform(0.78, 1.15)])
+        self.parts.clear()
+        self.engine.set_params(
+            voice_profile=voice,
+            relative_pitch=rng.uniform(0.85, 1.2),
+            relative_rate=rng.uniform(0.8, 1.25) / throat,
+        )
+        self.engine.generate(text + rng.choice([".", ".", "?", "!"]))
+        pcm = np.concatenate(self.parts) / np.float32(32_768)
+        return Spoken(f"rhvoice-{voice}", played(pcm, self.rate, throat))
+
+
+def played(samples: Samples, rate: int, throat: float) -> Samples:
+    """Play faster or slower: pitch, formants and tempo move together, as with another throat."""
+    return to_rate(samples, rate // 100 * round(100 * throat))
 
 
 KOKORO_HELD = frozenset(VOICES["kokoro_held"])
@@ -256,6 +327,8 @@ FAMILIES: dict[str, Callable[[], Voice]] = {
     "flite-bent": lambda: flite_bent,
     "festival": lambda: festival,
     "hibari": Hibari,
+    "pico": Pico,
+    "rhvoice": RHVoice,
     "slt": lambda: slt,
     "kokoro": Kokoro,
     "kokoro-held": lambda: Kokoro(held=True),
