@@ -2,6 +2,7 @@
 
 import errno
 import json
+import os
 import sys
 from collections.abc import Callable
 from typing import Any, NoReturn, TypeVar
@@ -48,6 +49,12 @@ class Commands(click.Group):
             return schema.command
         return self.commands.get(name)
 
+
+COMPLETE = "_PARAKEET_COREML_COMPLETE"
+"""Where click looks for the shell that asks for completions."""
+COMPLETIONS = [
+    f"{shell}_{what}" for shell in ("bash", "zsh", "fish") for what in ("source", "complete")
+]
 
 SETTINGS = {"auto_envvar_prefix": "PARAKEET_COREML", "show_default": True}
 """Of commands whose options can be set in the environment, as one variable for all of them."""
@@ -299,4 +306,8 @@ def run(waterfall: Waterfall) -> NoReturn:
         code = OutputLostError.exit_code
     except SystemExit as end:  # completions were printed, or else nobody reads the pipe
         code = OutputLostError.exit_code if end.code else 0
+        asked = os.environ.get(COMPLETE, "")
+        if end.code and asked not in COMPLETIONS:
+            host.say(f"Error: {COMPLETE} is {asked!r}; it may be {', '.join(COMPLETIONS)}")
+            code = click.UsageError.exit_code
     host.leave(code if isinstance(code, int) else 0)

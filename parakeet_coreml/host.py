@@ -71,7 +71,7 @@ def take_stdout() -> int:
 
     Libraries print: Core ML even from its own threads. Only the protocol may reach the host.
     """
-    private = fcntl.fcntl(STDOUT, fcntl.F_DUPFD_CLOEXEC, 10)
+    private = fcntl.fcntl(STDOUT, fcntl.F_DUPFD_CLOEXEC, 3)
     os.dup2(_stderr(), STDOUT)
     return private
 

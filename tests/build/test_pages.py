@@ -120,6 +120,17 @@ def test_completing_ends_as_any_command_does(reader: str, code: int) -> None:
     assert done.stderr == f"{code}\n"
 
 
+@pytest.mark.parametrize("asked", ["ksh_source", "bash_sources"])
+def test_completions_for_no_shell_known_are_refused_in_words(asked: str) -> None:
+    env = {**os.environ, "_PARAKEET_COREML_COMPLETE": asked}
+    command = [sys.executable, "-P", "-m", "parakeet_coreml"]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert not done.stdout
+    assert asked in done.stderr
+    assert "zsh_source" in done.stderr
+
+
 def test_completions_for_zsh_and_fish_ask_the_program(share: Path) -> None:
     zsh = (share / "zsh" / "site-functions" / "_parakeet-coreml").read_text()
     fish = (share / "fish" / "vendor_completions.d" / "parakeet-coreml.fish").read_text()

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import time
 from importlib.resources import files
 from pathlib import Path
@@ -12,6 +13,7 @@ from pulse import RATE as MIC_RATE
 from pulse import PulseServer
 from recorder import (
     LONG,
+    PROGRAM,
     WORDS,
     Recorder,
     Start,
@@ -40,6 +42,22 @@ def assert_failed(recorder: Recorder, code: int, *names: str) -> None:
     assert all(error["message"] for error in recorder.of("error"))
     assert all("\n" not in error["message"] for error in recorder.of("error"))
     assert all(error["message"] in recorder.stderr for error in recorder.of("error"))
+
+
+# The machine
+
+
+@pytest.mark.parametrize("most", [7, 8, 10])
+def test_hardly_any_descriptors(most: int) -> None:
+    sound = files("parakeet_coreml") / "samples" / "speech.wav"
+    command = [*PROGRAM, "progressive-record", "--model", "tiny-en", "--input", str(sound)]
+    limited = ["bash", "-c", f'ulimit -n {most}; exec "$@"', "bash", *command]
+    done = subprocess.run(
+        limited, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode
+    assert "Traceback" not in done.stderr
+    assert "open files" in done.stderr
 
 
 # The microphone
