@@ -56,6 +56,7 @@ def main() -> None:
     parser.add_argument("--show", action="store_true", help="print what was heard wrong")
     parser.add_argument("--quick", action="store_true", help="only the first table")
     options = parser.parse_args()
+    torch.set_num_threads(1)
     recogniser = Recogniser(options.model)
     sets = speech(options.work, options.digits)
     heading("speech", "clean, each utterance alone")
@@ -113,8 +114,10 @@ class Recogniser:
 
     def __init__(self, folder: Path) -> None:
         """Load both graphs and the pieces."""
+        alone = onnxruntime.SessionOptions()
+        alone.intra_op_num_threads = 1  # several wait for each other where a training runs beside
         sessions = (
-            onnxruntime.InferenceSession(str(folder / f"{n}-model.onnx"))
+            onnxruntime.InferenceSession(str(folder / f"{n}-model.onnx"), alone)
             for n in ("encoder", "decoder_joint")
         )
         self.encoder, self.decoder = sessions
