@@ -8,7 +8,6 @@ say() {
     ${WORK:+--work "$WORK"} --name "$1" --family "$2" --count "$3" --domain "$4" --seed "${5:-0}"
 }
 say e-slt slt 30 held
-say e-kokoro kokoro-held 30 held
 say e-wide slt 240 wide
 say n-flite flite 2500 narrow
 say n-hibari hibari 3000 narrow
@@ -16,6 +15,7 @@ say n-espeak espeak 2500 narrow
 say n-festival festival 500 narrow
 say n-pico pico 1500 narrow
 if [ "${2:-}" = digits ]; then exit; fi
+say e-kokoro kokoro-held 30 held
 say w-hibari1 hibari 6000 wide
 say w-espeak1 espeak 6000 wide
 say w-flite1 flite 6000 wide
