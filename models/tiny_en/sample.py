@@ -16,7 +16,7 @@ RATE = 16_000
 SAMPLES = Path(__file__).parents[2] / "parakeet_coreml" / "samples"
 SCRIPT = """
 push the commit to the main branch|please open terminal two|# four one five seven|
-merge the pull request after the review|# six seven one|turn on the lights in the kitchen|
+delete the last line and save the file|# six seven one|please close the window and lock the door|
 # nine two four six three|the children walked along the river|# one three four|
 the doctor will come back tomorrow|
 # five five three seven|# two nine
