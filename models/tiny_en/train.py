@@ -28,8 +28,8 @@ from models.tiny_en.model import Features, TinyModel
 if TYPE_CHECKING:  # this Queue takes no parameters when it runs
     Batches = Queue[tuple[list[str], Samples, NDArray[np.int64]]]
 
-PATIENCE = 60.0
-"""Seconds to wait for a batch: a feeder that died must not go unnoticed."""
+PATIENCE = 300.0
+"""Seconds to wait for a batch: long for a busy machine, but a feeder that died gets noticed."""
 HEAD_FIRST = 200
 """Steps in which a CTC head learnt anew follows the encoder and may not teach it."""
 MEET_EVERY = 16
