@@ -58,7 +58,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     recogniser = Recogniser(options.model)
-    sets = speech(options.work, options.digits)
+    sets = {name: cases for name, cases in speech(options.work, options.digits).items() if cases}
     heading("speech", "clean, each utterance alone")
     for name, cases in sets.items():
         row(name, score(recogniser, cases, show=options.show))
