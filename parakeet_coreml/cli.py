@@ -307,7 +307,7 @@ def run(waterfall: Waterfall) -> NoReturn:
     except SystemExit as end:  # completions were printed, or else nobody reads the pipe
         code = OutputLostError.exit_code if end.code else 0
         asked = os.environ.get(COMPLETE, "")
-        if end.code and asked not in COMPLETIONS:
+        if asked and asked not in COMPLETIONS:
             host.say(f"Error: {COMPLETE} is {asked!r}; it may be {', '.join(COMPLETIONS)}")
             code = click.UsageError.exit_code
     host.leave(code if isinstance(code, int) else 0)

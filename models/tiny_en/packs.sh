@@ -29,4 +29,4 @@ say w-pico1 pico 4000 wide
 say w-rhvoice1 rhvoice 3000 wide
 say w-rhvoice2 rhvoice 3000 wide
 # Kokoro speaks about as fast as one would on one core; the others fifty times as fast.
-for pack in 1 2 3 4 5 6; do say "k-$pack" kokoro 150 wide "$pack"; done
+for pack in 1 2 3 4 5 6 7; do say "k-$pack" kokoro 150 wide "$pack"; done

@@ -230,9 +230,9 @@ class RHVoice:
     def __call__(self, text: str, rng: Random, folder: Path) -> Spoken:
         """Speak with one voice, or with one bent to another throat."""
         del folder
-        voice, throat = rng.choice(VOICES["rhvoice"]), rng.choice([1.0, rng.uniform(0.85, 1.25)])
-        if voice == "clb":
-            throat = rng.choice([1.0, rng.uniform(0.78, 1.15)])
+        voice = rng.choice(VOICES["rhvoice"])
+        sizes = (0.78, 1.15) if voice == "clb" else (0.85, 1.25)  # a woman's, men's
+        throat = rng.choice([1.0, rng.uniform(*sizes)])
         self.parts.clear()
         self.engine.set_params(
             voice_profile=voice,
