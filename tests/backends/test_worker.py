@@ -542,15 +542,16 @@ def test_kill_needs_no_end_of_the_pipe(open_fake: Open, tmp_path: Path) -> None:
         f"""
         say(READY)
         if os.fork() == 0:  # holds the pipe open after the worker's death
-            open({str(forked)!r}, "w").close()
+            os.symlink(str(os.getpid()), {str(forked)!r})  # there, and told, in one step
             asked()
         time.sleep(600)
         """
     )
     thread, raised = in_thread(lambda: backend.transcribe(WINDOW))
-    wait_until(forked.exists)
+    wait_until(forked.is_symlink)
     backend.kill()
     thread.join(SOON)
+    os.kill(int(forked.readlink().name), signal.SIGKILL)
     assert [type(error) for error in raised] == [BackendFailedError]
 
 
