@@ -39,9 +39,10 @@ def main() -> None:
 
     host.secure_stdio()
     if command == "progressive-record" and not any(a.startswith("--input") for a in sys.argv):
-        from parakeet_coreml.capture import preload  # only for the microphone
+        from parakeet_coreml import capture  # only for the microphone
 
-        preload()
+        host.before_leaving.append(capture.settle)
+        capture.preload()
     from parakeet_coreml.cli import run  # a worker needs no click
 
     run(waterfall)

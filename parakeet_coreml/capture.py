@@ -91,7 +91,12 @@ default of 9 to 35 ms also lost none, but a poll drains only one such buffer, so
 not catch up afterwards (measured 2026-11 with PortAudio 19.6, PulseAudio 16.1).
 """
 
+SEARCH_LIMIT = 2.0
+"""Seconds that leaving waits for PortAudio's search, which takes 0.1 and may never end."""
+
 _HINT = "`parakeet-coreml devices` lists the microphones"
+
+_loading = threading.Lock()
 
 _T = TypeVar("_T")
 
@@ -400,9 +405,11 @@ def _within(seconds: float, action: Callable[[], _T]) -> _T:
     threading.Thread(target=run, name="microphone-open", daemon=True).start()
     if not done.wait(seconds):
         os.dup2(stderr, 2)
+        from parakeet_coreml import jack  # noqa: PLC0415  rarely needed, and nothing may load early
+
         raise NoDeviceError(
             f"the sound system did not answer within {seconds:g} s",
-            "restart the audio server, or log out and in again",
+            jack.unlock() or "restart the audio server, or log out and in again",
         )
     answer = answers[0]
     if isinstance(answer, ParakeetError):
@@ -423,7 +430,8 @@ def _stderr() -> int:
 def _sounddevice() -> Any:  # noqa: ANN401  sounddevice is untyped
     """Import sounddevice, which starts PortAudio."""
     try:
-        import sounddevice  # noqa: PLC0415  may hang, and must load on a daemon thread
+        with _loading:
+            import sounddevice  # noqa: PLC0415  may hang, and must load on a daemon thread
     except (ImportError, OSError) as error:
         raise NoDeviceError(
             f"cannot load PortAudio: {_one_line(error)}",
@@ -454,6 +462,14 @@ def preload() -> None:
             os.dup(_stderr()), "w", buffering=1, encoding="utf-8", errors="backslashreplace"
         )
     threading.Thread(target=load, name="microphone-preload", daemon=True).start()
+
+
+def settle() -> None:
+    """Let PortAudio finish its search for devices, before the process ends; 2 s at most.
+
+    Who ends in the midst of it leaves a lock behind that no later program gets past: see `jack`.
+    """
+    _loading.acquire(timeout=SEARCH_LIMIT)  # for good: none begins any more
 
 
 def _inputs() -> list[DeviceInfo]:

@@ -310,8 +310,14 @@ class Host:
             self._on_odd(f"stdin said {shown!r}; the commands are stop and cancel")
 
 
+before_leaving: list[Callable[[], None]] = []
+"""What has to be done first; each within a time of its own."""
+
+
 def leave(code: int) -> NoReturn:
     """End the process now, without the exit handlers of libraries: PortAudio's can hang."""
+    for settle in before_leaving:
+        settle()
     with contextlib.suppress(OSError):  # nobody listens to stderr
         sys.stderr.flush()
     os._exit(code)

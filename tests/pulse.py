@@ -35,6 +35,8 @@ STEP = RATE // 100
 START_LIMIT = 20.0
 """Seconds a server may take to start on a busy machine."""
 
+JACK_TABLE = Path(f"/dev/shm/jack_db-{os.geteuid()}")  # noqa: S108  that is where JACK keeps it
+
 Pcm = NDArray[np.int16]
 
 ASOUNDRC = """\
@@ -83,6 +85,8 @@ class PulseServer:
 
     def start(self) -> None:
         """Start the server with all microphones, and play quiet-room noise into them."""
+        # A recorder that an earlier test killed may have left it locked: parakeet_coreml/jack.py.
+        shutil.rmtree(JACK_TABLE, ignore_errors=True)
         for mic in self.mics.values():
             mic.fifo.unlink(missing_ok=True)  # the server fails on one left by an earlier one
         modules = [mic.module() for mic in self.mics.values()]

@@ -1,6 +1,7 @@
 """What goes wrong, how it is told, and that what was said before it still comes."""
 
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -9,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pulse import JACK_TABLE, PulseServer
 from pulse import RATE as MIC_RATE
-from pulse import PulseServer
 from recorder import (
     LONG,
     PROGRAM,
@@ -25,6 +26,7 @@ from recorder import (
     spoken,
     write_wav,
 )
+from support import requires
 
 from parakeet_coreml.manifest import MARKER, shipped
 
@@ -75,6 +77,38 @@ def test_no_audio_server(start: Start, tmp_path: Path) -> None:
     )
     nowhere = {"HOME": str(tmp_path), "PULSE_SERVER": f"unix:{tmp_path}/none"}
     assert_failed(start(env=nowhere), 10, "no_device")
+
+
+def meddle(inject: str, room: PulseServer, *command: str) -> subprocess.CompletedProcess[bytes]:
+    """Run a command and let this befall it at each look into JACK's table, as PortAudio starts."""
+    subprocess.run([*PROGRAM, "devices"], env=room.env, capture_output=True, check=True)
+    requires("JACK behind PortAudio", present=JACK_TABLE.exists())
+    requires("strace", present=shutil.which("strace") is not None)
+    strace = ["strace", "-f", "-P", f"{JACK_TABLE}/metadata.db"]
+    strace += ["-e", "trace=openat", "-e", f"inject=openat:{inject}"]
+    return subprocess.run([*strace, *command], env=room.env, capture_output=True, check=False)
+
+
+def test_a_lock_that_a_killed_program_left_is_mended(start: Start, room: PulseServer) -> None:
+    killed = meddle("signal=KILL:when=1", room, *PROGRAM, "devices")
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    recorder = start(env=room.env)
+    assert_failed(recorder, 10, "no_device")
+    assert "start again" in recorder.of("error")[0]["hint"]
+    recorder = start("--events", "ready", env=room.env)
+    recorder.until("ready", what="capture")
+    recorder.say("stop")
+    recorder.finish(0)
+
+
+def test_a_refused_option_leaves_no_lock(start: Start, room: PulseServer) -> None:
+    refused = (*PROGRAM, "progressive-record", "--no-such-option")
+    done = meddle("delay_enter=100000", room, *refused)
+    assert b"DELAYED" in done.stderr, done.stderr
+    recorder = start("--events", "ready", env=room.env)
+    recorder.until("ready", what="capture")
+    recorder.say("stop")
+    recorder.finish(0)
 
 
 def test_a_microphone_that_goes_away_keeps_what_was_said(start: Start) -> None:
