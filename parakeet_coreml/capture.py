@@ -97,6 +97,7 @@ SEARCH_LIMIT = 2.0
 _HINT = "`parakeet-coreml devices` lists the microphones"
 
 _loading = threading.Lock()
+_given_up = threading.Event()
 
 _T = TypeVar("_T")
 
@@ -405,6 +406,7 @@ def _within(seconds: float, action: Callable[[], _T]) -> _T:
     threading.Thread(target=run, name="microphone-open", daemon=True).start()
     if not done.wait(seconds):
         os.dup2(stderr, 2)
+        _given_up.set()
         from parakeet_coreml import jack  # noqa: PLC0415  rarely needed, and nothing may load early
 
         raise NoDeviceError(
@@ -469,7 +471,8 @@ def settle() -> None:
 
     Who ends in the midst of it leaves a lock behind that no later program gets past: see `jack`.
     """
-    _loading.acquire(timeout=SEARCH_LIMIT)  # for good: none begins any more
+    if not _given_up.is_set():
+        _loading.acquire(timeout=SEARCH_LIMIT)  # for good: none begins any more
 
 
 def _inputs() -> list[DeviceInfo]:
