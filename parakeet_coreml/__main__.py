@@ -42,6 +42,7 @@ def main() -> None:
         from parakeet_coreml import capture  # only for the microphone
 
         host.before_leaving.append(capture.settle)
+        host.settle_before_signals()
         capture.preload()
     from parakeet_coreml.cli import run  # a worker needs no click
 

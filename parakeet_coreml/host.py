@@ -314,10 +314,27 @@ before_leaving: list[Callable[[], None]] = []
 """What has to be done first; each within a time of its own."""
 
 
-def leave(code: int) -> NoReturn:
-    """End the process now, without the exit handlers of libraries: PortAudio's can hang."""
+def _settle() -> None:
     for settle in before_leaving:
         settle()
+
+
+def settle_before_signals() -> None:
+    """Let a signal end the process only once it has settled, until `Host` takes signals over."""
+
+    def end(number: int, _frame: FrameType | None) -> None:
+        _settle()
+        signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)
+
+    for number in _sigmask:
+        if signal.getsignal(number) == signal.SIG_DFL:  # not what `nohup` turned off
+            signal.signal(number, end)
+
+
+def leave(code: int) -> NoReturn:
+    """End the process now, without the exit handlers of libraries: PortAudio's can hang."""
+    _settle()
     with contextlib.suppress(OSError):  # nobody listens to stderr
         sys.stderr.flush()
     os._exit(code)

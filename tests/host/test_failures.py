@@ -111,6 +111,20 @@ def test_a_refused_option_leaves_no_lock(start: Start, room: PulseServer) -> Non
     recorder.finish(0)
 
 
+@pytest.mark.parametrize("number", ["INT", "TERM", "HUP"])
+def test_a_signal_during_the_start_leaves_no_lock(
+    start: Start, room: PulseServer, number: str
+) -> None:
+    recording = (*PROGRAM, "progressive-record", "--model", "tiny-en")
+    done = meddle(f"signal={number}:when=1", room, *recording)
+    ended = signal.Signals[f"SIG{number}"]
+    assert done.returncode in {-ended, 0}, done.stderr
+    recorder = start("--events", "ready", env=room.env)
+    recorder.until("ready", what="capture")
+    recorder.say("stop")
+    recorder.finish(0)
+
+
 def test_a_microphone_that_goes_away_keeps_what_was_said(start: Start) -> None:
     with PulseServer() as server:
         recorder = start("--events", "ready,speech", "--meta", env=server.env)
