@@ -18,7 +18,7 @@ ROOT = Path(parakeet_coreml.__file__).parent
 PACKAGE = "parakeet_coreml"
 
 LAYERS = (
-    "__init__ audio errors result timing",
+    "__init__ audio errors jack result timing",
     "geometry lines speech merge tdt vocab mel resample manifest backends.base backends.mlpackage",
     "chunk events host capture files pcm models hub staging backends backends.mil",
     "choice decode ear download state backends.binding backends.scripted backends.transducer",
