@@ -11,7 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 import pytest
 from hypothesis import HealthCheck, settings
-from pulse import PulseServer
+from pulse import PulseServer, remove_jack_table
 from support import requires
 
 settings.register_profile(
@@ -30,6 +30,8 @@ settings.load_profile("ci" if os.environ.get("CI") else "dev")
 # A shell starts what it puts into the background deaf to Ctrl-C, and every program of a test would
 # inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+remove_jack_table()  # a program that was killed before the tests may have left it locked
 
 LIBRARIES = (
     "numpy",

@@ -49,6 +49,12 @@ pcm."%(name)s" { type pulse device "%(source)s" }
 """
 
 
+def remove_jack_table() -> None:
+    """Remove what a killed recorder may have left locked (parakeet_coreml/jack.py says why)."""
+    if not any(JACK_TABLE.parent.glob(f"jack_*_{os.geteuid()}_*")):  # no server uses it
+        shutil.rmtree(JACK_TABLE, ignore_errors=True)
+
+
 class PulseServer:
     """A PulseAudio server of its own in a temporary folder, of which nothing stays.
 
@@ -85,8 +91,7 @@ class PulseServer:
 
     def start(self) -> None:
         """Start the server with all microphones, and play quiet-room noise into them."""
-        # A recorder that an earlier test killed may have left it locked: parakeet_coreml/jack.py.
-        shutil.rmtree(JACK_TABLE, ignore_errors=True)
+        remove_jack_table()
         for mic in self.mics.values():
             mic.fifo.unlink(missing_ok=True)  # the server fails on one left by an earlier one
         modules = [mic.module() for mic in self.mics.values()]
