@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -165,6 +166,7 @@ class Recogniser:
 
 
 Case = tuple[str, Samples]
+PLACES = ("elsewhere", "at a seam")
 
 
 def speech(work: Path, digits: Path) -> dict[str, list[Case]]:
@@ -264,18 +266,21 @@ def lengths(recogniser: Recogniser, sets: dict[str, list[Case]]) -> None:
         row(f"{low} to {high} s", score(recogniser, some))
 
 
-def joined(cases: list[Case], most: int) -> Iterator[Case]:
-    """Fill stretches of at most `most` samples with utterance after utterance."""
-    words: list[str] = []
-    parts: list[Samples] = []
-    for reference, samples in cases:
-        if parts and sum(map(len, parts)) + len(samples) > most:
-            yield " ".join(words), np.concatenate(parts)
-            words, parts = [], []
-        words.append(reference)
-        parts.append(samples)
-    if parts:
-        yield " ".join(words), np.concatenate(parts)
+def grouped(cases: list[Case], most: int) -> Iterator[list[Case]]:
+    """Take utterance after utterance as long as they fit into `most` samples."""
+    group: list[Case] = []
+    for case in cases:
+        if group and sum(len(samples) for _, samples in group) + len(case[1]) > most:
+            yield group
+            group = []
+        group.append(case)
+    if group:
+        yield group
+
+
+def joined(group: list[Case]) -> Case:
+    """Make one of several utterances."""
+    return " ".join(words for words, _ in group), np.concatenate([part for _, part in group])
 
 
 def streamed(
@@ -283,23 +288,49 @@ def streamed(
 ) -> None:
     """Join all sets to windows, and to minutes that the recorder has to cut into windows."""
     heading("joined", "0.6 s between two utterances")
+    places = {(where, how): Errors() for where in PLACES for how in ("alone", "in the recorder")}
     for name, cases in sets.items():
-        row(f"{name}, one window of 15 s", score(recogniser, joined(cases, WINDOW)))
-        with tempfile.TemporaryDirectory() as folder:
-            total = Errors()
-            for reference, samples in joined(cases, 4 * WINDOW):
-                sound = Path(folder) / "minute.wav"
-                soundfile.write(sound, samples, RATE, subtype="PCM_16")
-                total += errors(reference.split(), recorded(sound, options).split())
+        windows = map(joined, grouped(cases, WINDOW))
+        row(f"{name}, one window of 15 s", score(recogniser, windows))
+        total = Errors()
+        for group in grouped(cases, 4 * WINDOW):
+            reference, samples = joined(group)
+            chunks = recorded(samples, options)
+            text = " ".join(chunk["text"] for chunk in chunks)
+            total += errors(reference.split(), text.split())
+            for where, case, heard in by_utterance(group, chunks):
+                places[where, "alone"] += score(recogniser, [case])
+                places[where, "in the recorder"] += errors(case[0].split(), heard)
         row(f"{name}, 60 s through the recorder", total)
+    heading("seams", "all sets above; a seam is within 0.3 s of the utterance")
+    for (where, how), found in places.items():
+        row(f"{where}, {how}", found)
 
 
-def recorded(sound: Path, options: argparse.Namespace) -> str:
-    """Have the recorder transcribe a file; return its last line's text."""
-    command = [options.recorder, "progressive-record", "--backend", "onnx", "--input", str(sound)]
-    command += ["--model", str(options.model)]
-    out = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    return str(json.loads(out.splitlines()[-1])["full_text"])
+def by_utterance(
+    group: list[Case], chunks: list[dict[str, Any]]
+) -> Iterator[tuple[str, Case, list[str]]]:
+    """Part what the recorder heard by where each utterance lies; yield place, case and words."""
+    cuts = [chunk["end_ms"] for chunk in chunks[:-1]]
+    words = [word for chunk in chunks for word in chunk["words"]]
+    begin = 0.0
+    for case in group:
+        end = begin + len(case[1]) * 1000 / RATE
+        heard = [w["text"] for w in words if begin <= (w["start_ms"] + w["end_ms"]) / 2 < end]
+        yield PLACES[any(begin - 300 < cut < end + 300 for cut in cuts)], case, heard
+        begin = end
+
+
+def recorded(samples: Samples, options: argparse.Namespace) -> list[dict[str, Any]]:
+    """Have the recorder transcribe; return its chunks."""
+    command = [options.recorder, "progressive-record", "--backend", "onnx", "--words", "--meta"]
+    with tempfile.TemporaryDirectory() as folder:
+        sound = Path(folder) / "minute.wav"
+        soundfile.write(sound, samples, RATE, subtype="PCM_16")
+        command += ["--model", str(options.model), "--input", str(sound)]
+        out = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    lines = [json.loads(line) for line in out.splitlines()]
+    return [line for line in lines if line["type"] == "chunk"]
 
 
 def people(recogniser: Recogniser, options: argparse.Namespace) -> None:

@@ -28,5 +28,7 @@ say w-hibari3 hibari 7000 wide
 say w-pico1 pico 4000 wide
 say w-rhvoice1 rhvoice 3000 wide
 say w-rhvoice2 rhvoice 3000 wide
+say w-pico2 pico 5000 wide
+say w-rhvoice3 rhvoice 4000 wide
 # Kokoro speaks about as fast as one would on one core; the others fifty times as fast.
-for pack in 1 2 3 4 5 6 7; do say "k-$pack" kokoro 150 wide "$pack"; done
+for pack in 1 2 3 4 5 6 7 8 9; do say "k-$pack" kokoro 150 wide "$pack"; done
