@@ -467,11 +467,11 @@ def preload() -> None:
 
 
 def settle() -> None:
-    """Let PortAudio finish its search for devices, before the process ends; 2 s at most.
+    """Let PortAudio finish its search for devices before the process ends; 2 s at most. Linux.
 
     Who ends in the midst of it leaves a lock behind that no later program gets past: see `jack`.
     """
-    if not _given_up.is_set():
+    if sys.platform == "linux" and not _given_up.is_set():
         _loading.acquire(timeout=SEARCH_LIMIT)  # for good: none begins any more
 
 

@@ -7,6 +7,7 @@ the server removes the table, as it ends (JackMetadata::~JackMetadata).
 """
 
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -19,18 +20,18 @@ def unlock(shared: Path = SHARED, maps: Path = Path("/proc/self/maps")) -> str:
     The table is in a process's memory only while it is being opened. It stays where a server may
     use it.
     """
-    table = shared / f"jack_db-{os.geteuid()}"
     try:
-        mapped = [line for line in maps.read_text().splitlines() if f" {table}" in line]
+        found = re.findall(rf" ({shared}/jack_db(?:-\d+)?)([/.].*)", maps.read_text())
     except OSError:
         return ""
-    if not mapped:
+    if not found:
         return ""
+    table = Path(found[0][0])  # early versions have one for all users
     locked = f"a program that was killed had left {table} locked"
     if any(shared.glob(f"jack_*_{os.geteuid()}_*")):  # the socket of a server
         return f"restart the JACK server: {locked}"
     # Whoever else hangs here may have removed it, and what bears its name by now is a new one.
-    if any(f" {table}/" in line and not line.endswith("(deleted)") for line in mapped):
+    if any(file.startswith("/") and not file.endswith("(deleted)") for _, file in found):
         aside = table.with_name(f"{table.name}.{os.getpid()}")
         try:
             table.rename(aside)  # who starts just now finds all of it or nothing

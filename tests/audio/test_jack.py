@@ -10,9 +10,9 @@ from parakeet_coreml.jack import unlock
 TABLE = f"jack_db-{os.geteuid()}"
 
 
-@pytest.fixture
-def table(tmp_path: Path) -> Path:
-    folder = tmp_path / TABLE
+@pytest.fixture(params=[TABLE, "jack_db"])
+def table(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    folder: Path = tmp_path / request.param
     folder.mkdir()
     (folder / "__db.001").touch()
     return folder
