@@ -103,7 +103,7 @@ def test_a_lock_that_a_killed_program_left_is_mended(start: Start, room: PulseSe
 
 def test_a_refused_option_leaves_no_lock(start: Start, room: PulseServer) -> None:
     refused = (*PROGRAM, "progressive-record", "--no-such-option")
-    done = meddle("delay_enter=100000", room, *refused)
+    done = meddle("delay_enter=50000", room, *refused)
     assert b"DELAYED" in done.stderr, done.stderr
     recorder = start("--events", "ready", env=room.env)
     recorder.until("ready", what="capture")
