@@ -38,12 +38,14 @@ def main() -> None:
     from parakeet_coreml import host
 
     host.secure_stdio()
-    if command == "progressive-record" and not any(a.startswith("--input") for a in sys.argv):
+    listens = command == "progressive-record" and not any(a.startswith("--input") for a in sys.argv)
+    if listens or command in {"devices", "doctor"}:
         from parakeet_coreml import capture  # only for the microphone
 
         host.before_leaving.append(capture.settle)
         host.settle_before_signals()
-        capture.preload()
+        if listens:
+            capture.preload()
     from parakeet_coreml.cli import run  # a worker needs no click
 
     run(waterfall)
