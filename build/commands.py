@@ -16,7 +16,7 @@ import click
 from click.shell_completion import FishComplete, ShellComplete, ZshComplete
 
 from parakeet_coreml import __version__
-from parakeet_coreml.cli import main as program
+from parakeet_coreml.cli.main import main as program
 
 NAME = "parakeet-coreml"
 

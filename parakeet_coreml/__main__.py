@@ -35,18 +35,18 @@ def main() -> None:
         from parakeet_coreml.backends.worker import serve  # without click
 
         serve(sys.argv[2] if len(sys.argv) > 2 else "")  # noqa: PLR2004  program, worker, spec
-    from parakeet_coreml import host
+    from parakeet_coreml.host import stdio
 
-    host.secure_stdio()
+    stdio.secure_stdio()
     listens = command == "progressive-record" and not any(a.startswith("--input") for a in sys.argv)
     if listens or command in {"devices", "doctor"}:
-        from parakeet_coreml import capture  # only for the microphone
+        from parakeet_coreml.audio import microphone  # only for the microphone
 
-        host.before_leaving.append(capture.settle)
-        host.settle_before_signals()
+        stdio.before_leaving.append(microphone.settle)
+        stdio.settle_before_signals()
         if listens:
-            capture.preload()
-    from parakeet_coreml.cli import run  # a worker needs no click
+            microphone.preload()
+    from parakeet_coreml.cli.main import run  # a worker needs no click
 
     run(waterfall)
 

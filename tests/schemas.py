@@ -7,7 +7,7 @@ from typing import Any
 
 from jsonschema import Draft202012Validator
 
-from parakeet_coreml.schema import json_schema
+from parakeet_coreml.protocol.schema import json_schema
 
 
 @cache

@@ -5,15 +5,15 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from parakeet_coreml import chunk, pipeline
-from parakeet_coreml.audio import MODEL_WINDOW, SAMPLE_RATE, Samples, to_samples
-from parakeet_coreml.backends.base import Backend
+from parakeet_coreml.audio.samples import MODEL_WINDOW, SAMPLE_RATE, Samples, to_samples
+from parakeet_coreml.backends.base import Backend, Hypothesis
 from parakeet_coreml.backends.scripted import Script, ScriptedBackend
-from parakeet_coreml.chunk import Window
 from parakeet_coreml.errors import ParakeetError
-from parakeet_coreml.geometry import Geometry
-from parakeet_coreml.pipeline import Line, Monitor
-from parakeet_coreml.result import Hypothesis, Word, text_of
+from parakeet_coreml.recognition import pipeline, windows
+from parakeet_coreml.recognition.geometry import Geometry
+from parakeet_coreml.recognition.pipeline import Line, Monitor
+from parakeet_coreml.recognition.windows import Window
+from parakeet_coreml.recognition.words import Word, text_of
 
 # fmt: off
 VOCABULARY = (
@@ -169,7 +169,7 @@ def windows_of(
     audio: Samples, geometry: Geometry = DEFAULT, *, block: int = 4096
 ) -> Sequence[Window]:
     """Return the windows a recording is cut into."""
-    return list(chunk.windows(cut_every(audio, block), geometry))
+    return list(windows.into_windows(cut_every(audio, block), geometry))
 
 
 def spans_of(windows: Iterable[Window]) -> list[tuple[float, float]]:

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 
 from hypothesis import strategies as st
 
-from parakeet_coreml.audio import FRAME, SAMPLE_RATE
-from parakeet_coreml.geometry import Geometry
-from parakeet_coreml.result import Token, Word
+from parakeet_coreml.audio.samples import FRAME, SAMPLE_RATE
+from parakeet_coreml.backends.base import Token
+from parakeet_coreml.recognition.geometry import Geometry
+from parakeet_coreml.recognition.words import Word
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 

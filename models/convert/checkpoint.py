@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from transformers import ParakeetForTDT
 
-from parakeet_coreml.backends.mlpackage import fields, text
+from parakeet_coreml.backends.reference.mlpackage import fields, text
 
 MANIFEST = "manifest.json"
 

@@ -24,8 +24,8 @@ from torch import Tensor, nn
 
 from models.convert import networks
 from models.convert.checkpoint import Checkpoint, is_current, load, write, write_manifest
-from parakeet_coreml.audio import HOP, MODEL_WINDOW
-from parakeet_coreml.mel import BINS
+from parakeet_coreml.audio.samples import HOP, MODEL_WINDOW
+from parakeet_coreml.backends.transducer.mel import BINS
 
 MEL_FRAMES = MODEL_WINDOW // HOP + 1
 WEIGHTS = ("fp16", "palettized8", "palettized6", "int8")

@@ -24,11 +24,11 @@ from transformers import ParakeetForTDT, ParakeetTDTConfig
 from models.convert import coreml, mlx
 from models.convert.checkpoint import Checkpoint
 from models.convert.reference import TorchNetworks, encoded
-from parakeet_coreml.audio import HOP, MODEL_WINDOW, SAMPLE_RATE
-from parakeet_coreml.backends.mil import Evaluator
-from parakeet_coreml.backends.mlpackage import Feature
-from parakeet_coreml.mel import BINS
-from parakeet_coreml.tdt import greedy
+from parakeet_coreml.audio.samples import HOP, MODEL_WINDOW, SAMPLE_RATE
+from parakeet_coreml.backends.reference.evaluator import Evaluator
+from parakeet_coreml.backends.reference.mlpackage import Feature
+from parakeet_coreml.backends.transducer.mel import BINS
+from parakeet_coreml.backends.transducer.tdt import greedy
 
 FIXTURES = Path(__file__).parents[2] / "tests" / "backends" / "fixtures"
 PIECES = ("<unk>", *(f"▁{letter}" for letter in "abcdefgh"), *"ijklmnop")

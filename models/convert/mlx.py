@@ -16,8 +16,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from models.convert.checkpoint import Checkpoint, is_current, load, write, write_manifest
-from parakeet_coreml.audio import SAMPLE_RATE, SUBSAMPLING
-from parakeet_coreml.mel import BINS
+from parakeet_coreml.audio.samples import SAMPLE_RATE, SUBSAMPLING
+from parakeet_coreml.backends.transducer.mel import BINS
 
 RENAMED = (
     ("encoder.subsampling.layers.", "encoder.pre_encode.conv."),

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 from transformers import ParakeetFeatureExtractor
 
-from parakeet_coreml.audio import HOP
-from parakeet_coreml.mel import BINS
+from parakeet_coreml.audio.samples import HOP
+from parakeet_coreml.backends.transducer.mel import BINS
 
 FORBIDDEN = -10_000.0
 """Added to the scores of padding; `exp` of it is nothing, and half precision ends at -65,504."""

@@ -21,9 +21,9 @@ from torch import Tensor, nn
 
 from models.convert import networks
 from models.convert.checkpoint import Checkpoint, is_current, load, write, write_manifest
-from parakeet_coreml.audio import SUBSAMPLING
-from parakeet_coreml.mel import BINS
-from parakeet_coreml.vocab import BLANK_PIECE
+from parakeet_coreml.audio.samples import SUBSAMPLING
+from parakeet_coreml.backends.transducer.mel import BINS
+from parakeet_coreml.backends.transducer.vocab import BLANK_PIECE
 
 OPSET = 18
 LARGEST = 1 << 31

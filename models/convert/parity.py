@@ -29,12 +29,14 @@ from models.convert import checkpoint as checkpoints
 from models.convert import coreml as packages
 from models.convert import onnx as graphs
 from models.convert.reference import TorchNetworks
-from parakeet_coreml.audio import MODEL_WINDOW, SAMPLE_RATE, Samples
-from parakeet_coreml.backends import BackendSpec, coreml, mlx, onnx, open_backend
-from parakeet_coreml.backends.mil import Evaluator
-from parakeet_coreml.mel import log_mel, valid_frames
-from parakeet_coreml.models import LAYOUTS
-from parakeet_coreml.tdt import Decision, Frames, greedy
+from parakeet_coreml.audio.samples import MODEL_WINDOW, SAMPLE_RATE, Samples
+from parakeet_coreml.backends import coreml, mlx, onnx
+from parakeet_coreml.backends.base import BackendSpec
+from parakeet_coreml.backends.reference.evaluator import Evaluator
+from parakeet_coreml.backends.registry import open_backend
+from parakeet_coreml.backends.transducer.mel import log_mel, valid_frames
+from parakeet_coreml.backends.transducer.tdt import Decision, Frames, greedy
+from parakeet_coreml.store.locate import LAYOUTS
 
 import onnx_asr  # isort: skip  after ours, which turns ONNX Runtime's telemetry off
 

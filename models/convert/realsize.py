@@ -14,8 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
-from parakeet_coreml.audio import MODEL_WINDOW
-from parakeet_coreml.backends import BackendSpec, open_backend
+from parakeet_coreml.audio.samples import MODEL_WINDOW
+from parakeet_coreml.backends.base import BackendSpec
+from parakeet_coreml.backends.registry import open_backend
 
 PIECES = 8192
 

@@ -7,9 +7,9 @@ from torch import Tensor
 from transformers import ParakeetFeatureExtractor
 
 from models.convert import networks
-from parakeet_coreml.audio import SAMPLE_RATE, Samples
-from parakeet_coreml.mel import BINS
-from parakeet_coreml.tdt import Decision, Frames
+from parakeet_coreml.audio.samples import SAMPLE_RATE, Samples
+from parakeet_coreml.backends.transducer.mel import BINS
+from parakeet_coreml.backends.transducer.tdt import Decision, Frames
 
 Prediction = Any
 """The predictor's output, shape (H,), and its state, which is PyTorch's."""

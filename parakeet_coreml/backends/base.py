@@ -1,9 +1,90 @@
-"""The one protocol that every backend keeps."""
+"""The protocol every backend keeps, what it is opened with and what it gives; times in samples.
 
+Importing this loads neither NumPy nor a runtime.
+"""
+
+import json
+from dataclasses import asdict, dataclass, replace
 from typing import Protocol
 
-from parakeet_coreml.audio import Samples
-from parakeet_coreml.result import Hypothesis
+from parakeet_coreml.audio.samples import Samples
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """One vocabulary entry the model emitted. `piece` is its text; `▁` opens a word."""
+
+    id: int
+    piece: str
+    start: int
+    """Samples from the start of the window, or of the recording once shifted."""
+    duration: int
+    """Samples the model advanced by; 0 is allowed."""
+    probability: float
+    """Softmax probability over the vocabulary and blank, 0 to 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hypothesis:
+    """What a backend heard in one window: tokens in the decoder's order."""
+
+    tokens: tuple[Token, ...] = ()
+
+    def shifted(self, offset: int) -> "Hypothesis":
+        """Return the same tokens, `offset` samples later."""
+        return Hypothesis(tuple(replace(t, start=t.start + offset) for t in self.tokens))
+
+    def __bool__(self) -> bool:
+        return bool(self.tokens)
+
+
+@dataclass(frozen=True, slots=True)
+class BackendSpec:
+    """What a worker needs to open a backend; crosses the process border as JSON."""
+
+    backend: str
+    """One of `NAMES`."""
+    model: str
+    """Name for people: `tiny-en`, `v3`, or the folder's name."""
+    directory: str
+    """Folder with the model's files; for `scripted`, the script's path."""
+    compute_units: str = "cpu_and_ne"
+    models_dir: str = ""
+    """Folder of models that was asked for; Core ML keeps what it compiled there."""
+    served: int = 0
+    """Windows answered or given up before this process started."""
+    attempt: int = 0
+    """Restarts already spent on the window that comes first, those while loading included."""
+
+    def to_json(self) -> str:
+        """Return the spec as one line of JSON."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> "BackendSpec":
+        """Return the spec that `to_json` wrote."""
+        return cls(**json.loads(text))
+
+    def retried(self, *, served: int, attempt: int) -> "BackendSpec":
+        """Return the spec for a fresh process."""
+        return replace(self, served=served, attempt=attempt)
+
+
+@dataclass(frozen=True, slots=True)
+class BackendInfo:
+    """What a loaded backend says of itself; for the `ready` line and `timing`."""
+
+    backend: str
+    model: str
+    compute_units: str
+    """What runs it: `cpu` for ONNX Runtime here."""
+    runtime: str
+    """`onnxruntime 1.30.0`, `coreml`, `reference` (our evaluator), `scripted`, …"""
+    max_samples: int
+    load_ms: int
+    warm: bool | None = None
+    """Of Core ML alone: False if loading took as long as it does where the Neural Engine's form of
+    the model has to be compiled first."""
 
 
 class Backend(Protocol):

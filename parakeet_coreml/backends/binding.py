@@ -33,8 +33,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from parakeet_coreml.backends.mil import Evaluator
-from parakeet_coreml.backends.mlpackage import Array, Description, check_inputs, describe
+from parakeet_coreml.backends.reference.evaluator import Evaluator
+from parakeet_coreml.backends.reference.mlpackage import Array, Description, check_inputs, describe
 from parakeet_coreml.errors import (
     BackendFailedError,
     ModelMissingError,

@@ -24,15 +24,16 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from parakeet_coreml.audio import MODEL_WINDOW, SAMPLE_RATE, Samples
-from parakeet_coreml.backends import BackendInfo, BackendSpec, binding
+from parakeet_coreml.audio.samples import MODEL_WINDOW, SAMPLE_RATE, Samples
+from parakeet_coreml.backends import binding
+from parakeet_coreml.backends.base import BackendInfo, BackendSpec
 from parakeet_coreml.backends.binding import Program
-from parakeet_coreml.backends.transducer import HINT, TransducerBackend
+from parakeet_coreml.backends.transducer.backend import HINT, TransducerBackend
+from parakeet_coreml.backends.transducer.mel import valid_frames
+from parakeet_coreml.backends.transducer.tdt import Decision, Frames
+from parakeet_coreml.backends.transducer.vocab import Vocab, read_vocab
 from parakeet_coreml.errors import BackendFailedError, ModelMissingError, ModelUnusableError
-from parakeet_coreml.mel import valid_frames
-from parakeet_coreml.models import default_models_dir
-from parakeet_coreml.tdt import Decision, Frames
-from parakeet_coreml.vocab import Vocab, read_vocab
+from parakeet_coreml.store.locate import default_models_dir
 
 DURATIONS = (0, 1, 2, 3, 4)
 """Of every published Parakeet TDT, where a manifest does not say otherwise."""

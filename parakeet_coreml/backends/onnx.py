@@ -19,13 +19,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from parakeet_coreml.audio import MODEL_WINDOW, SAMPLE_RATE, Samples
-from parakeet_coreml.backends import BackendInfo, BackendSpec
-from parakeet_coreml.backends.transducer import HINT, TransducerBackend, check_logits, decide
+from parakeet_coreml.audio.samples import MODEL_WINDOW, SAMPLE_RATE, Samples
+from parakeet_coreml.backends.base import BackendInfo, BackendSpec
+from parakeet_coreml.backends.transducer.backend import (
+    HINT,
+    TransducerBackend,
+    check_logits,
+    decide,
+)
+from parakeet_coreml.backends.transducer.mel import BINS, log_mel, valid_frames
+from parakeet_coreml.backends.transducer.tdt import Decision, Frames
+from parakeet_coreml.backends.transducer.vocab import Vocab, read_vocab
 from parakeet_coreml.errors import BackendFailedError, ModelMissingError, ModelUnusableError
-from parakeet_coreml.mel import BINS, log_mel, valid_frames
-from parakeet_coreml.tdt import Decision, Frames
-from parakeet_coreml.vocab import Vocab, read_vocab
 
 # From 1.29 on, importing this sends usage reports and leaves files in the home folder unless this
 # is set before; whatever the user's environment says, a recorder does not phone home.

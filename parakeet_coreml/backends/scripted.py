@@ -29,15 +29,9 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from parakeet_coreml.audio import FRAME, MODEL_WINDOW, SAMPLE_RATE, Samples, to_samples
-from parakeet_coreml.backends import BackendInfo, BackendSpec
-from parakeet_coreml.errors import (
-    BackendFailedError,
-    ModelUnusableError,
-    ParakeetError,
-    UsageError,
-)
-from parakeet_coreml.result import Hypothesis, Token
+from parakeet_coreml.audio.samples import FRAME, MODEL_WINDOW, SAMPLE_RATE, Samples, to_samples
+from parakeet_coreml.backends.base import BackendInfo, BackendSpec, Hypothesis, Token
+from parakeet_coreml.errors import BackendFailedError, ModelUnusableError, ParakeetError, UsageError
 
 HOWS = ("error", "exit", "abort", "segv", "hang", "noise", "garbage")
 """Ways to fail: raise, leave with 3, SIGABRT, SIGSEGV, sleep for ever, print on fd 1 and go on,

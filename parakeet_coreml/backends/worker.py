@@ -29,13 +29,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, NoReturn, TypeVar
 
-from parakeet_coreml.audio import SAMPLE_RATE
-from parakeet_coreml.backends import BackendInfo, BackendSpec, open_backend
+from parakeet_coreml.audio.samples import SAMPLE_RATE
+from parakeet_coreml.backends.base import BackendInfo, BackendSpec, Hypothesis, Token
+from parakeet_coreml.backends.registry import open_backend
 from parakeet_coreml.errors import BackendFailedError, ModelUnusableError, ParakeetError
-from parakeet_coreml.result import Hypothesis, Token
 
 if TYPE_CHECKING:  # NumPy must not load before the microphone runs
-    from parakeet_coreml.audio import Samples
+    from parakeet_coreml.audio.samples import Samples
     from parakeet_coreml.backends.base import Backend
 
 REQUEST = struct.Struct("<II")

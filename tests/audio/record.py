@@ -14,7 +14,7 @@ import threading
 import time
 from typing import Any
 
-from parakeet_coreml.capture import Microphone, list_devices
+from parakeet_coreml.audio.microphone import Microphone, list_devices
 from parakeet_coreml.errors import ParakeetError
 
 

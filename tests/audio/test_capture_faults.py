@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from parakeet_coreml.capture import (
+from parakeet_coreml.audio.microphone import (
     NOISE_RMS,
     DeviceInfo,
     Microphone,
@@ -200,8 +200,8 @@ def test_what_is_filled_once_is_not_filled_again(fake: Fake) -> None:
 def test_a_loss_without_a_flag_is_found_by_the_clock_after_a_long_freeze(
     fake: Fake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("parakeet_coreml.capture.HELD_UP", 0.3)
-    monkeypatch.setattr("parakeet_coreml.capture.SETTLED", 0.0)
+    monkeypatch.setattr("parakeet_coreml.audio.microphone.HELD_UP", 0.3)
+    monkeypatch.setattr("parakeet_coreml.audio.microphone.SETTLED", 0.0)
     mic = fake.microphone(gives(480), gives(480, after=1.0), *[gives(0)] * 3, dies)
     mic.open()
     samples, _ = heard(mic)
@@ -212,8 +212,8 @@ def test_a_loss_without_a_flag_is_found_by_the_clock_after_a_long_freeze(
 def test_samples_that_come_late_after_a_freeze_are_not_called_lost(
     fake: Fake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("parakeet_coreml.capture.HELD_UP", 0.3)
-    monkeypatch.setattr("parakeet_coreml.capture.SETTLED", 0.2)
+    monkeypatch.setattr("parakeet_coreml.audio.microphone.HELD_UP", 0.3)
+    monkeypatch.setattr("parakeet_coreml.audio.microphone.SETTLED", 0.2)
     late = [gives(480), gives(480, after=1.0), gives(0), gives(RATE, after=0.1)]
     mic = fake.microphone(*late, *[gives(0, after=0.1)] * 3, dies)
     mic.open()
@@ -225,7 +225,7 @@ def test_samples_that_come_late_after_a_freeze_are_not_called_lost(
 def test_a_device_that_gives_nothing_is_warned_of_and_then_lost(
     fake: Fake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("parakeet_coreml.capture.STALL_WARNING", 0.2)
+    monkeypatch.setattr("parakeet_coreml.audio.microphone.STALL_WARNING", 0.2)
     mic = fake.microphone(gives(480), stall_timeout=0.6)
     mic.open()
     samples, message = heard(mic)
@@ -235,7 +235,7 @@ def test_a_device_that_gives_nothing_is_warned_of_and_then_lost(
 
 
 def test_two_stalls_do_not_add_up(fake: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("parakeet_coreml.capture.STALL_WARNING", 0.1)
+    monkeypatch.setattr("parakeet_coreml.audio.microphone.STALL_WARNING", 0.1)
     stall = gives(480, after=0.6)
     mic = fake.microphone(stall, stall, stall, dies, stall_timeout=1.2)
     mic.open()
@@ -351,12 +351,12 @@ def test_stderr_speaks_while_portaudio_is_being_loaded(tmp_path: Path) -> None:
     )
     code = (
         "import os, sys\n"
-        "from parakeet_coreml import capture\n"
+        "from parakeet_coreml.audio import microphone\n"
         "capture.preload()\n"
         "sys.stdin.readline()\n"
         "print('no such option', file=sys.stderr)\n"
-        "try: capture.list_devices(timeout=0.1)\n"
-        "except capture.NoDeviceError: os.write(2, b'and fd 2 is back')\n"
+        "try: microphone.list_devices(timeout=0.1)\n"
+        "except microphone.NoDeviceError: os.write(2, b'and fd 2 is back')\n"
         "os._exit(0)\n"
     )
     with subprocess.Popen(

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from parakeet_coreml.jack import unlock
+from parakeet_coreml.audio.jack import unlock
 
 TABLE = f"jack_db-{os.geteuid()}"
 

@@ -18,8 +18,8 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
-from parakeet_coreml.backends.mil import Evaluator
-from parakeet_coreml.backends.mlpackage import Feature, describe
+from parakeet_coreml.backends.reference.evaluator import Evaluator
+from parakeet_coreml.backends.reference.mlpackage import Feature, describe
 
 PACKAGE = 'raise ImportError("prediction must not load the converters")\n'
 EXTENSION = """

@@ -14,11 +14,10 @@ import tiny_onnx
 from support import requires
 
 from parakeet_coreml import backends
-from parakeet_coreml.audio import HOP, SAMPLE_RATE, Samples
-from parakeet_coreml.backends import BackendInfo, BackendSpec, open_backend
-from parakeet_coreml.backends.base import Backend
+from parakeet_coreml.audio.samples import HOP, SAMPLE_RATE, Samples
+from parakeet_coreml.backends.base import Backend, BackendInfo, BackendSpec, Hypothesis
+from parakeet_coreml.backends.registry import open_backend
 from parakeet_coreml.errors import ModelUnusableError
-from parakeet_coreml.result import Hypothesis
 
 
 def scripted(folder: Path) -> BackendSpec:

@@ -14,8 +14,9 @@ import pytest
 import soundfile
 import standin
 
-from parakeet_coreml.audio import MODEL_WINDOW
-from parakeet_coreml.backends import BackendSpec, binding, coreml, open_backend
+from parakeet_coreml.audio.samples import MODEL_WINDOW
+from parakeet_coreml.backends import binding, coreml
+from parakeet_coreml.backends.base import BackendSpec
 from parakeet_coreml.backends.coreml import (
     CoreMLNetworks,
     Programs,
@@ -24,7 +25,8 @@ from parakeet_coreml.backends.coreml import (
     open_coreml,
     units_to_try,
 )
-from parakeet_coreml.backends.mlpackage import Description, Feature, describe
+from parakeet_coreml.backends.reference.mlpackage import Description, Feature, describe
+from parakeet_coreml.backends.registry import open_backend
 from parakeet_coreml.errors import (
     BackendFailedError,
     ModelCorruptError,

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from parakeet_coreml.backends.mil import KERNELS, Evaluator
-from parakeet_coreml.backends.mlpackage import (
+from parakeet_coreml.backends.reference.evaluator import KERNELS, Evaluator
+from parakeet_coreml.backends.reference.mlpackage import (
     Feature,
     _from_blob,
     _immediate,

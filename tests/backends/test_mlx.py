@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 from support import requires
 
-from parakeet_coreml.audio import MODEL_WINDOW
-from parakeet_coreml.backends import BackendSpec, open_backend
+from parakeet_coreml.audio.samples import MODEL_WINDOW
+from parakeet_coreml.backends.base import BackendSpec
+from parakeet_coreml.backends.registry import open_backend
 from parakeet_coreml.errors import BackendFailedError, ModelMissingError, ModelUnusableError
 
 FIXTURES = Path(__file__).parent / "fixtures"
@@ -201,7 +202,8 @@ def test_without_the_extra_the_command_is_told() -> None:
     program = """
 import sys
 sys.modules["mlx.core"] = None
-from parakeet_coreml.backends import BackendSpec, open_backend
+from parakeet_coreml.backends.base import BackendSpec
+from parakeet_coreml.backends.registry import open_backend
 from parakeet_coreml.errors import ModelUnusableError
 try:
     open_backend(BackendSpec("mlx", "toy", sys.argv[1]))

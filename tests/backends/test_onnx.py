@@ -15,20 +15,20 @@ import tiny_onnx
 from support import requires
 from tiny_onnx import BLANK, DURATIONS, Recipe, write_pair
 
-from parakeet_coreml.audio import FRAME, MODEL_WINDOW, Samples
-from parakeet_coreml.backends import BackendSpec, open_backend
-from parakeet_coreml.backends.base import Backend
+from parakeet_coreml.audio.samples import FRAME, MODEL_WINDOW, Samples
+from parakeet_coreml.backends.base import Backend, BackendSpec, Token
 from parakeet_coreml.backends.onnx import OnnxNetworks, _open_session
+from parakeet_coreml.backends.registry import open_backend
+from parakeet_coreml.backends.transducer.tdt import greedy
 from parakeet_coreml.errors import BackendFailedError, ModelMissingError, ModelUnusableError
-from parakeet_coreml.result import Token
-from parakeet_coreml.tdt import greedy
 
 TELEMETRY = "ORT_DISABLE_TELEMETRY"
 
 CHILD = """
 import os, sys
 import numpy as np
-from parakeet_coreml.backends import BackendSpec, open_backend
+from parakeet_coreml.backends.base import BackendSpec
+from parakeet_coreml.backends.registry import open_backend
 backend, info = open_backend(BackendSpec("onnx", "random", sys.argv[1]))
 backend.transcribe(np.zeros(32000, dtype=np.float32))
 backend.close()

@@ -23,12 +23,10 @@ from support import requires
 from tiny_onnx import PIECES, Recipe, write_pair
 
 import parakeet_coreml
-from parakeet_coreml.audio import FRAME, MODEL_WINDOW, SAMPLE_RATE, Samples
-from parakeet_coreml.backends import BackendSpec
-from parakeet_coreml.backends.base import Backend
+from parakeet_coreml.audio.samples import FRAME, MODEL_WINDOW, SAMPLE_RATE, Samples
+from parakeet_coreml.backends.base import Backend, BackendSpec
 from parakeet_coreml.backends.onnx import open_onnx
-from parakeet_coreml.merge import words_of
-from parakeet_coreml.result import text_of
+from parakeet_coreml.recognition.words import text_of, words_of
 
 import onnx_asr  # isort: skip  after ours, which turns ONNX Runtime's telemetry off
 

@@ -9,23 +9,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from parakeet_coreml.audio import FRAME, SAMPLE_RATE, Samples
-from parakeet_coreml.backends import BackendSpec
-from parakeet_coreml.backends.scripted import (
-    Failure,
-    Reply,
-    ScriptedBackend,
-    Spoken,
-    open_scripted,
-)
+from parakeet_coreml.audio.samples import FRAME, SAMPLE_RATE, Samples
+from parakeet_coreml.backends.base import BackendSpec, Hypothesis
+from parakeet_coreml.backends.scripted import Failure, Reply, ScriptedBackend, Spoken, open_scripted
 from parakeet_coreml.errors import BackendFailedError, ModelUnusableError, UsageError
-from parakeet_coreml.result import Hypothesis
 
 SECOND = np.zeros(SAMPLE_RATE, dtype=np.float32)
 
 CHILD = """
 import sys, numpy as np
-from parakeet_coreml.backends import BackendSpec
+from parakeet_coreml.backends.base import BackendSpec
 from parakeet_coreml.backends.scripted import open_scripted
 backend, _ = open_scripted(BackendSpec.from_json(sys.argv[1]))
 print("asked", flush=True)

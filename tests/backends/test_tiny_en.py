@@ -11,14 +11,14 @@ import soundfile
 from support import requires
 
 import parakeet_coreml
-from parakeet_coreml.audio import MODEL_WINDOW, Samples
-from parakeet_coreml.backends import BackendSpec, open_backend
+from parakeet_coreml.audio.samples import MODEL_WINDOW, Samples
+from parakeet_coreml.backends.base import BackendSpec, Token
 from parakeet_coreml.backends.coreml import CoreMLNetworks, Programs
-from parakeet_coreml.backends.mil import Evaluator
-from parakeet_coreml.backends.mlpackage import describe
-from parakeet_coreml.mel import log_mel, valid_frames
-from parakeet_coreml.result import Token
-from parakeet_coreml.tdt import greedy
+from parakeet_coreml.backends.reference.evaluator import Evaluator
+from parakeet_coreml.backends.reference.mlpackage import describe
+from parakeet_coreml.backends.registry import open_backend
+from parakeet_coreml.backends.transducer.mel import log_mel, valid_frames
+from parakeet_coreml.backends.transducer.tdt import greedy
 
 PACKAGE = Path(parakeet_coreml.__file__).parent
 MODEL = PACKAGE / "tiny_en"

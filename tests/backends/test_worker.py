@@ -17,8 +17,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from parakeet_coreml.audio import SAMPLE_RATE, Samples
-from parakeet_coreml.backends import BackendSpec, worker
+from parakeet_coreml.audio.samples import SAMPLE_RATE, Samples
+from parakeet_coreml.backends import worker
+from parakeet_coreml.backends.base import BackendSpec, Hypothesis
 from parakeet_coreml.backends.worker import Limits, WorkerBackend
 from parakeet_coreml.errors import (
     BackendFailedError,
@@ -27,7 +28,6 @@ from parakeet_coreml.errors import (
     ModelUnusableError,
     ParakeetError,
 )
-from parakeet_coreml.result import Hypothesis
 
 WINDOW: Samples = np.zeros(15 * SAMPLE_RATE, np.float32)
 TEXTS = ["fix the login bug", "please", "terminal two"]
@@ -599,7 +599,8 @@ def test_a_worker_ends_by_itself_even_while_it_hangs_in_a_call(
 
 STUCK = """
 import ctypes, sys
-from parakeet_coreml.backends import BackendInfo, worker
+from parakeet_coreml.backends.base import BackendInfo
+from parakeet_coreml.backends import worker
 
 class Stuck:
     def transcribe(self, window):
@@ -704,7 +705,8 @@ def test_importing_it_loads_no_numpy() -> None:
 
 RECORDER = """
 import json, sys
-from parakeet_coreml.backends import BackendSpec, worker
+from parakeet_coreml.backends.base import BackendSpec
+from parakeet_coreml.backends import worker
 spec = BackendSpec("scripted", "x", sys.argv[1])
 backend = worker.WorkerBackend(spec, tell=print)
 backend.wait_ready()
@@ -747,7 +749,8 @@ def test_a_closed_stderr_does_no_harm(tmp_path: Path) -> None:
 import os, sys
 os.close(2)
 import numpy
-from parakeet_coreml.backends import BackendSpec, worker
+from parakeet_coreml.backends.base import BackendSpec
+from parakeet_coreml.backends import worker
 backend = worker.WorkerBackend(BackendSpec("scripted", "x", sys.argv[1]), tell=print)
 tokens = backend.transcribe(numpy.zeros(240_000, "f4")).tokens
 backend.close()

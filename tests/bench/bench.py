@@ -34,8 +34,9 @@ import onnx_asr
 import soundfile
 from pulse import PulseServer
 
-from parakeet_coreml.audio import MODEL_WINDOW
-from parakeet_coreml.backends import BackendSpec, open_backend
+from parakeet_coreml.audio.samples import MODEL_WINDOW
+from parakeet_coreml.backends.base import BackendSpec
+from parakeet_coreml.backends.registry import open_backend
 
 ROOT = Path(__file__).parent.parent.parent
 SAMPLE = ROOT / "parakeet_coreml" / "samples" / "speech.wav"

@@ -13,7 +13,7 @@ import pytest
 from support import requires
 
 from parakeet_coreml import __version__
-from parakeet_coreml.cli import main as program
+from parakeet_coreml.cli.main import main as program
 
 SCRIPT = Path(__file__).parent.parent.parent / "build" / "commands.py"
 

@@ -16,7 +16,7 @@ from examples_stage import Stage, set_stage  # it puts the harness on the path
 from recorder import sound, write_script, write_wav
 from schemas import check_line, shape_of
 
-from parakeet_coreml.lines import LINES
+from parakeet_coreml.protocol.types import LINES
 
 pytest_plugins = ("examples_fixtures",)
 

@@ -389,7 +389,9 @@ def command(*arguments: str | Path, wrap: str = "") -> list[str]:
 
 PATCHED = """\
 import dataclasses, sys
-from parakeet_coreml import files, pipeline, recording
+from parakeet_coreml.audio import file
+from parakeet_coreml.recognition import pipeline
+from parakeet_coreml.recording import session
 from parakeet_coreml.__main__ import main
 {changes}
 sys.argv[0] = "parakeet-coreml"
@@ -398,7 +400,7 @@ main()
 
 
 def patched(folder: Path, *changes: str) -> str:
-    """Return a `wrap` that runs the program with changes like `recording.STUCK = 1.0`."""
+    """Return a `wrap` that runs the program with changes like `session.STUCK = 1.0`."""
     program = folder / "patched.py"
     program.write_text(PATCHED.format(changes="\n".join(changes)))
     # Behind the interpreter and its switches come the arguments of the program itself.

@@ -17,11 +17,12 @@ from recorder import command
 from support import requires
 from test_privacy import HARMLESS, OTHERS, TRACED, WRITES, of_a_user
 
-from parakeet_coreml import doctor, manifest, models
 from parakeet_coreml.backends import binding
-from parakeet_coreml.choice import Choice
+from parakeet_coreml.checks import doctor
 from parakeet_coreml.errors import ModelUnusableError
-from parakeet_coreml.manifest import MARKER, Manifest
+from parakeet_coreml.selection import Choice
+from parakeet_coreml.store import locate, manifest
+from parakeet_coreml.store.manifest import MARKER, Manifest
 
 pytest_plugins = ("host_fixtures",)
 
@@ -237,13 +238,13 @@ def probed(monkeypatch: pytest.MonkeyPatch) -> Probed:
 def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Manifest:
     """Ship a small model as v3 for onnx, installed in `tmp_path`."""
     content = b"0123456789"
-    files = [{"path": "vocab.txt", "size": 10, "sha256": models.sha256(_file(tmp_path))}]
+    files = [{"path": "vocab.txt", "size": 10, "sha256": locate.sha256(_file(tmp_path))}]
     text = json.dumps(
         json.loads(manifest.shipped("v3", "onnx").text) | {"files": files, "bytes": 10}
     )
     made = manifest.parse_manifest(text)
     monkeypatch.setattr(doctor, "published", lambda: [made])
-    monkeypatch.setattr(models, "shipped", lambda *_: made)
+    monkeypatch.setattr(locate, "shipped", lambda *_: made)
     folder = tmp_path / made.folder
     folder.mkdir()
     (folder / "vocab.txt").write_bytes(content)
@@ -278,7 +279,7 @@ def test_a_wrong_hash_is_seen_only_when_asked_for(
     assert report.exit_code == 21
     (problem,) = report.problems
     assert "vocab.txt" in problem.message
-    assert problem.cure == models.download_command(small, tmp_path)
+    assert problem.cure == locate.download_command(small, tmp_path)
     assert "HASHES DIFFER" in report.to_text()
 
 
@@ -310,7 +311,7 @@ def test_a_models_folder_that_cannot_be_read_is_told(probed: Probed, tmp_path: P
 
 def test_a_folder_of_ones_own_is_a_model(probed: Probed, tmp_path: Path) -> None:
     folder = tmp_path / "mine"
-    shutil.copytree(models.BUILT_IN_DIRECTORY, folder)
+    shutil.copytree(locate.BUILT_IN_DIRECTORY, folder)
     (folder / "vocab.txt").write_text("x")
     choice = Choice(str(folder), str(tmp_path), "onnx")
     (row,) = [row for row in doctor.examine(choice, None).models if row.chosen]

@@ -28,7 +28,7 @@ from recorder import (
 )
 from support import requires
 
-from parakeet_coreml.manifest import MARKER, shipped
+from parakeet_coreml.store.manifest import MARKER, shipped
 
 pytest_plugins = ("host_fixtures",)
 

@@ -16,7 +16,7 @@ from pulse import RATE, PulseServer
 from recorder import PROGRAM, WORDS, Start, command, processes_naming, s16, sound, write_wav
 from support import requires
 
-from parakeet_coreml.models import BUILT_IN_DIRECTORY
+from parakeet_coreml.store.locate import BUILT_IN_DIRECTORY
 
 pytest_plugins = ("host_fixtures",)
 

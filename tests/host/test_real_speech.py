@@ -10,7 +10,7 @@ import soxr
 from pulse import RATE, PulseServer
 from recorder import Start
 
-from parakeet_coreml.audio import SAMPLE_RATE
+from parakeet_coreml.audio.samples import SAMPLE_RATE
 
 pytest_plugins = ("host_fixtures",)
 

@@ -11,9 +11,9 @@ import pytest
 from recorder import command, eventually, processes_naming, write_script
 
 from parakeet_coreml.backends.worker import Limits
-from parakeet_coreml.choice import Choice
-from parakeet_coreml.models import BUILT_IN_DIRECTORY
-from parakeet_coreml.warm import warm
+from parakeet_coreml.checks.warm import warm
+from parakeet_coreml.selection import Choice
+from parakeet_coreml.store.locate import BUILT_IN_DIRECTORY
 
 KEYS = (
     *("schema", "exit_code", "backend", "model", "compute_units", "runtime", "directory"),

@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from parakeet_coreml.errors import ParakeetError
-from parakeet_coreml.hub import Limits
-from parakeet_coreml.install import install
-from parakeet_coreml.manifest import Manifest, parse_manifest
+from parakeet_coreml.store.http import Limits
+from parakeet_coreml.store.install import install
+from parakeet_coreml.store.manifest import Manifest, parse_manifest
 
 REVISION = "0123456789abcdef0123456789abcdef01234567"
 QUICK = Limits(

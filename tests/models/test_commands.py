@@ -15,9 +15,10 @@ from click.testing import CliRunner, Result
 from fault_server import BIG, FILES, QUICK, SMALL, FaultServer, content, manifest_of
 from support import requires
 
-from parakeet_coreml import manifest, models_cli
-from parakeet_coreml.manifest import MARKER
-from parakeet_coreml.state import STAGING
+from parakeet_coreml.cli import models
+from parakeet_coreml.store import manifest
+from parakeet_coreml.store.manifest import MARKER
+from parakeet_coreml.store.state import STAGING
 
 pytest_plugins = ("fault_fixtures",)
 
@@ -26,7 +27,7 @@ Run = Callable[..., Result]
 PROGRAM = """
 import sys
 from pathlib import Path
-from parakeet_coreml import manifest
+from parakeet_coreml.store import manifest
 manifest.MANIFESTS = Path(sys.argv.pop(1))
 from parakeet_coreml.__main__ import main
 main()
@@ -43,7 +44,7 @@ def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             text = manifest_of(FILES, name=name, backend=backend).text
             (folder / f"{name}-{backend}.json").write_text(text)
     monkeypatch.setattr(manifest, "MANIFESTS", folder)
-    monkeypatch.setattr(models_cli, "Limits", lambda: QUICK)
+    monkeypatch.setattr(models, "Limits", lambda: QUICK)
     return folder
 
 
@@ -54,7 +55,7 @@ def run(shipped: Path, models_dir: Path, clean: None, monkeypatch: pytest.Monkey
     monkeypatch.setenv("PARAKEET_COREML_BACKEND", "onnx")
 
     def invoke(*arguments: str, text: str = "") -> Result:
-        return CliRunner().invoke(models_cli.models, arguments, input=text)
+        return CliRunner().invoke(models.models, arguments, input=text)
 
     return invoke
 
@@ -85,7 +86,7 @@ def test_a_quiet_download_prints_no_progress(hub: FaultServer, run: Run) -> None
 
 def test_progress_comes_at_most_once_a_second_and_at_the_end() -> None:
     shown: list[int] = []
-    paced = models_cli._Paced(shown.append, 1000, seconds=3600)
+    paced = models._Paced(shown.append, 1000, seconds=3600)
     for done in (1, 2, 3, 1000, 1000):
         paced(done)
     assert shown == [1, 1000]

@@ -15,13 +15,13 @@ from types import SimpleNamespace
 import pytest
 from fault_server import BIG, FILES, QUICK, SMALL, FaultServer, content, manifest_of, serving
 
-from parakeet_coreml import hub as hub_module
 from parakeet_coreml.errors import DownloadFailedError, ModelMissingError, UsageError
-from parakeet_coreml.hub import Head, Limits, Source
-from parakeet_coreml.install import install
-from parakeet_coreml.manifest import MARKER
-from parakeet_coreml.models import Model, installed
-from parakeet_coreml.state import STAGING
+from parakeet_coreml.store import http as hub_module
+from parakeet_coreml.store.http import Head, Limits, Source
+from parakeet_coreml.store.install import install
+from parakeet_coreml.store.locate import Model, installed
+from parakeet_coreml.store.manifest import MARKER
+from parakeet_coreml.store.state import STAGING
 
 pytest_plugins = ("fault_fixtures",)
 

@@ -35,22 +35,22 @@ from fault_server import (
 )
 from power_loss import Journal
 
-from parakeet_coreml import staging
 from parakeet_coreml.errors import (
     DownloadFailedError,
     ModelCorruptError,
     ModelMissingError,
     StorageError,
 )
-from parakeet_coreml.install import install, remove
-from parakeet_coreml.manifest import MARKER, Manifest
-from parakeet_coreml.models import Model, installed, verify_files
-from parakeet_coreml.state import STAGING, staged_size
+from parakeet_coreml.store import partial
+from parakeet_coreml.store.install import install, remove
+from parakeet_coreml.store.locate import Model, installed, verify_files
+from parakeet_coreml.store.manifest import MARKER, Manifest
+from parakeet_coreml.store.state import STAGING, staged_size
 
 pytest_plugins = ("fault_fixtures",)
 
 PROCESSES = multiprocessing.get_context("forkserver")
-PROCESSES.set_forkserver_preload(["parakeet_coreml.install", "fault_server"])
+PROCESSES.set_forkserver_preload(["parakeet_coreml.store.install", "fault_server"])
 
 TINY = manifest_of({"vocab.txt": b"a 0\n", "deep/er/model.mil": b"program"})
 TINY_FILES = {"vocab.txt": b"a 0\n", "deep/er/model.mil": b"program"}
@@ -414,10 +414,10 @@ def test_c26_patience_counts_from_the_last_byte_that_arrived(
     def sleep(seconds: float) -> None:
         clock[0] += seconds
 
-    monkeypatch.setattr(staging, "time", SimpleNamespace(monotonic=lambda: clock[0], sleep=sleep))
-    monkeypatch.setattr(staging, "try_lock", lambda _: clock[0] > 30)
+    monkeypatch.setattr(partial, "time", SimpleNamespace(monotonic=lambda: clock[0], sleep=sleep))
+    monkeypatch.setattr(partial, "try_lock", lambda _: clock[0] > 30)
     folder = os.open(tmp_path, os.O_RDONLY)
-    take = functools.partial(staging.locked, folder, "x.lock", patience=2.0)
+    take = functools.partial(partial.locked, folder, "x.lock", patience=2.0)
     try:
         with take(progress=lambda: int(clock[0])) as held:
             assert held

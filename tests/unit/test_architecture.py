@@ -1,7 +1,6 @@
 """Who may import whom, and the manners of the house that a machine can check."""
 
 import ast
-import itertools
 import re
 import subprocess
 import sys
@@ -17,37 +16,50 @@ import parakeet_coreml
 ROOT = Path(parakeet_coreml.__file__).parent
 PACKAGE = "parakeet_coreml"
 
-LAYERS = (
-    "__init__ audio errors jack result timing",
-    "geometry lines speech merge tdt vocab mel resample manifest backends.base backends.mlpackage",
-    "chunk events host capture files pcm models hub staging backends backends.mil",
-    "choice decode ear download state backends.binding backends.scripted backends.transducer",
-    "pipeline install backends.coreml backends.mlx backends.onnx backends.worker",
-    "recording (commands)",
+ROOMS = (
+    "__init__ errors timing",
+    "host",
+    "audio",
+    "store",
+    "backends",
+    "recognition",
+    "selection",
+    "protocol",
+    "checks",
+    "recording",
     "cli",
     "__main__",
 )
-"""From the bottom up: a module imports from lower layers only, never from beside or above.
+"""From the bottom up: a room imports itself and rooms below it; a line's modules are beside."""
 
-A module without a place here is a command of its own, which only `cli` and `__main__` import.
-"""
+INNER = {"backends": ("base", "transducer", "reference", "*", "registry", "worker")}
+"""Rooms in a room, from the bottom up; `*` is whatever has no place of its own."""
 
 OPENED_BY_NAME = {"backends.coreml", "backends.mlx", "backends.onnx", "backends.scripted"}
-"""The registry `backends` opens these inside a function; they know the registry's values."""
+"""The registry opens these inside a function."""
 
 SOLE_IMPORTERS = {
-    "soxr": {"resample"},
-    "sounddevice": {"capture"},
-    "soundfile": {"files"},
+    "soxr": {"audio.resample"},
+    "sounddevice": {"audio.microphone"},
+    "soundfile": {"audio.file"},
     "onnxruntime": {"backends.onnx"},
     "coremltools": {"backends.binding", "backends.coreml"},
     "mlx": {"backends.mlx"},
     "parakeet_mlx": {"backends.mlx"},
-    "urllib3": {"hub"},
+    "urllib3": {"store.http"},
 }
 
-PURE = {"audio", "geometry", "mel", "chunk", "speech", "merge", "tdt"}
-"""No I/O, no clock, no global, no library of the rim; result and errors are values."""
+PURE = {
+    "audio.samples",
+    "backends.transducer.mel",
+    "backends.transducer.tdt",
+    "recognition.energy",
+    "recognition.geometry",
+    "recognition.merge",
+    "recognition.windows",
+    "recognition.words",
+}
+"""No I/O, no clock, no global, no library of the rim; errors and what `base` holds are values."""
 
 PURE_IMPORTS = {
     "collections",
@@ -60,12 +72,23 @@ PURE_IMPORTS = {
     "unicodedata",
 }
 
-EARLY = ["__main__", "cli", "recording", "host", "events", "backends", "backends.worker", "capture"]
+EARLY = [
+    "__main__",
+    "cli.main",
+    "recording.session",
+    "host.stdio",
+    "protocol.json_lines",
+    "backends.registry",
+    "backends.worker",
+    "audio.microphone",
+]
 """What loads before the microphone runs."""
 
 HEAVY = ["numpy", "soxr", "soundfile", "onnxruntime", "coremltools", "mlx", "urllib3", "asyncio"]
 
 MOST_LINES = 60
+
+LONGEST_MODULE = 400
 
 
 @dataclass(frozen=True)
@@ -76,8 +99,8 @@ class Module:
     tree: ast.Module
 
     @property
-    def is_package(self) -> bool:
-        return self.name in {"__init__", "backends"}
+    def room(self) -> str:
+        return self.name.partition(".")[0]
 
 
 @cache
@@ -126,11 +149,18 @@ def at_load(module: Module) -> set[str]:
     return found
 
 
-def layer(name: str) -> int:
-    for height, names in enumerate(LAYERS):
-        if name in names.split():
-            return height
-    return next(i for i, names in enumerate(LAYERS) if "(commands)" in names)
+def height(name: str) -> int:
+    """Return the floor a module's room is on."""
+    room = name.partition(".")[0]
+    return next(i for i, names in enumerate(ROOMS) if room in names.split())
+
+
+def inner_height(name: str) -> int:
+    """Return the floor within the room; 0 where all of it is one."""
+    room, _, rest = name.partition(".")
+    floors = INNER.get(room, ("*",))
+    part = rest.partition(".")[0]
+    return floors.index(part) if part in floors else floors.index("*")
 
 
 def functions(module: Module) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
@@ -142,28 +172,55 @@ def functions(module: Module) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef
 EVERY = pytest.mark.parametrize("module", modules().values(), ids=modules().keys())
 
 
-def test_the_layers_name_modules_that_exist() -> None:
-    named = [name for names in LAYERS for name in names.split() if name != "(commands)"]
-    assert set(named) <= set(modules())
+def test_every_module_is_in_a_room_and_every_room_exists() -> None:
+    named = [room for rooms in ROOMS for room in rooms.split()]
     assert len(named) == len(set(named))
+    assert set(named) == {module.room for module in modules().values()}
 
 
 @EVERY
-def test_imports_go_down(module: Module) -> None:
+def test_a_room_imports_only_rooms_below_it(module: Module) -> None:
     for target in own_imports(module):
-        if module.name == "backends" and target in OPENED_BY_NAME:
+        if target.partition(".")[0] == module.room:
             continue
-        assert layer(target) < layer(module.name), f"{module.name} imports {target}"
+        assert height(target) < height(module.name), f"{module.name} imports {target}"
+
+
+@EVERY
+def test_within_a_room_its_inner_rooms_are_kept(module: Module) -> None:
+    for target in own_imports(module):
+        if target.partition(".")[0] == module.room:
+            fits = inner_height(target) <= inner_height(module.name)
+            assert fits, f"{module.name} imports {target}"
+
+
+def test_nothing_imports_itself_over_others() -> None:
+    edges = {name: own_imports(module) for name, module in modules().items()}
+    left = dict(edges)
+    while left:  # take away what imports nothing that is left, until nothing is
+        ends = [name for name, targets in left.items() if not targets & left.keys() - {name}]
+        assert ends, f"a circle among {sorted(left)}"
+        for name in ends:
+            del left[name]
+
+
+@EVERY
+def test_a_room_says_its_job_in_one_sentence(module: Module) -> None:
+    if (ROOT / module.name.replace(".", "/")).is_dir():
+        text = ast.get_docstring(module.tree) or ""
+        assert text.endswith(".")
+        assert "\n\n" not in text
+        assert len(module.tree.body) == 1, "a room's own file holds nothing else"
 
 
 def test_the_registry_opens_backends_only_when_asked() -> None:
     loaded = [
         name
-        for node in modules()["backends"].tree.body
+        for node in modules()["backends.registry"].tree.body
         if isinstance(node, (ast.Import, ast.ImportFrom))
         for name in imports(node)
     ]
-    assert {name for name in loaded if name.startswith(PACKAGE)} <= {f"{PACKAGE}.errors"}
+    assert not {name.removeprefix(f"{PACKAGE}.") for name in loaded} & OPENED_BY_NAME
 
 
 @EVERY
@@ -171,7 +228,7 @@ def test_each_library_is_touched_in_one_module(module: Module) -> None:
     for library in foreign_imports(module) & set(SOLE_IMPORTERS):
         assert module.name in SOLE_IMPORTERS[library], f"{module.name} imports {library}"
     if "click" in foreign_imports(module):
-        assert layer(module.name) in {layer("cli"), layer("(commands)")}
+        assert module.room == "cli" or module.name == "protocol.schema"
 
 
 def test_the_sole_importers_do_import_their_library() -> None:
@@ -184,7 +241,7 @@ def test_the_sole_importers_do_import_their_library() -> None:
 def test_pure_modules_import_nothing_of_the_rim(name: str) -> None:
     module = modules()[name]
     assert foreign_imports(module) <= PURE_IMPORTS
-    assert own_imports(module) <= PURE | {"errors", "result"}
+    assert own_imports(module) <= PURE | {"errors", "backends.base"}
     assert not {n.id for n in ast.walk(module.tree) if isinstance(n, ast.Name)} & {"open", "print"}
     assert not [n for n in ast.walk(module.tree) if isinstance(n, (ast.Global, ast.Nonlocal))]
 
@@ -196,22 +253,19 @@ def test_what_calls_itself_pure_is_held_to_it(module: Module) -> None:
 
 
 @EVERY
-def test_nothing_but_the_command_line_knows_recordings(module: Module) -> None:
-    if module.name not in {"cli", "__main__"}:
-        assert not own_imports(module) & {"cli", "recording", "__main__"}
-
-
-@EVERY
 def test_backends_know_nothing_of_windows_lines_or_hosts(module: Module) -> None:
-    if module.name.startswith("backends"):
-        allowed = {"audio", "errors", "mel", "models", "result", "tdt", "vocab"}
-        assert {n for n in own_imports(module) if not n.startswith("backends")} <= allowed
+    if module.room == "backends":
+        rooms = {target.partition(".")[0] for target in own_imports(module)}
+        assert rooms <= {"audio", "backends", "errors", "store"}
+        sounds = {n for n in own_imports(module) if n.startswith("audio.")}
+        assert sounds <= {"audio.samples"}
 
 
 def test_the_data_path_knows_the_protocol_and_no_backend() -> None:
-    for name in ("pipeline", "decode"):
-        backends = {n for n in own_imports(modules()[name]) if n.startswith("backends")}
-        assert backends == {"backends.base"}
+    for module in modules().values():
+        if module.room == "recognition":
+            backends = {n for n in own_imports(module) if n.startswith("backends")}
+            assert backends <= {"backends.base"}, module.name
 
 
 @EVERY
@@ -233,6 +287,13 @@ def test_functions_fit_in_the_eye(module: Module) -> None:
         assert function.end_lineno is not None
         lines = function.end_lineno - function.lineno + 1
         assert lines <= MOST_LINES, f"{function.name} has {lines} lines"
+
+
+@EVERY
+def test_modules_fit_in_the_mind(module: Module) -> None:
+    path = ROOT / f"{module.name.replace('.', '/')}.py"
+    if path.is_file():
+        assert len(path.read_text("utf-8").splitlines()) <= LONGEST_MODULE
 
 
 @EVERY
@@ -261,7 +322,7 @@ def test_a_module_says_its_job(module: Module) -> None:
 def test_no_frame_and_no_window_is_counted_by_hand() -> None:
     for module in modules().values():
         constants = {n.value for n in ast.walk(module.tree) if isinstance(n, ast.Constant)}
-        assert module.name == "audio" or not constants & {1_280, 240_000}, module.name
+        assert module.name == "audio.samples" or not constants & {1_280, 240_000}, module.name
 
 
 # What loads early
@@ -277,17 +338,10 @@ def test_before_the_microphone_runs_nothing_heavy_loads(name: str) -> None:
 
 
 def test_geometry_needs_no_numpy() -> None:
-    reached, open_ends = set(), ["geometry"]
+    reached, open_ends = set(), ["recognition.geometry"]
     while open_ends:
         name = open_ends.pop()
         reached.add(name)
         open_ends += own_imports(modules()[name]) - reached
         assert "numpy" not in at_load(modules()[name])
-    assert reached == {"geometry", "audio", "errors"}
-
-
-def test_no_two_modules_import_each_other() -> None:
-    edges = {name: own_imports(module) for name, module in modules().items()}
-    edges["backends"] -= OPENED_BY_NAME
-    for one, other in itertools.combinations(edges, 2):
-        assert not (other in edges[one] and one in edges[other])
+    assert reached == {"recognition.geometry", "audio.samples", "errors"}

@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 
-from parakeet_coreml.audio import SAMPLE_RATE, noise
+from parakeet_coreml.audio.samples import SAMPLE_RATE, noise
 
 
 def test_noise_is_always_the_same_and_as_loud_as_asked() -> None:
@@ -27,7 +27,7 @@ def test_noise_is_white() -> None:
 
 def test_noise_takes_no_generator_of_numpy_along() -> None:
     program = (
-        "import sys; from parakeet_coreml.audio import noise; noise(9, 1.0); "
+        "import sys; from parakeet_coreml.audio.samples import noise; noise(9, 1.0); "
         "print([name for name in sys.modules if name.startswith('numpy.random')])"
     )
     done = subprocess.run(

@@ -21,10 +21,10 @@ from sounds import (
 )
 from strategies import cuts, geometries
 
-from parakeet_coreml import chunk, speech
-from parakeet_coreml.audio import SAMPLE_RATE, Samples, to_samples
-from parakeet_coreml.chunk import MEMORY, Tape, Window
-from parakeet_coreml.geometry import Geometry
+from parakeet_coreml.audio.samples import SAMPLE_RATE, Samples, to_samples
+from parakeet_coreml.recognition import energy
+from parakeet_coreml.recognition.geometry import Geometry
+from parakeet_coreml.recognition.windows import MEMORY, Tape, Window, into_windows
 
 
 def talk(seconds: float, *, until: float | None = None) -> Samples:
@@ -42,7 +42,7 @@ def regular(count: int) -> list[tuple[float, float]]:
 
 def test_c1_no_audio_gives_no_window() -> None:
     assert windows_of(silence(0)) == []
-    assert list(chunk.windows([], DEFAULT)) == []
+    assert list(into_windows([], DEFAULT)) == []
 
 
 @pytest.mark.parametrize("samples", [1, 160, 1599])
@@ -60,7 +60,7 @@ def test_c3_a_short_word_is_not_too_short() -> None:
     (window,) = windows_of(audio)
     assert window.start == 0
     # 200 ms after its last voiced tick.
-    assert to_samples(0.44) < window.stop <= to_samples(0.44 + 0.2) + speech.TICK
+    assert to_samples(0.44) < window.stop <= to_samples(0.44 + 0.2) + energy.TICK
     assert window.voiced > 0
 
 
@@ -94,7 +94,7 @@ def test_c9_the_last_window_ends_where_speech_ends_and_is_full() -> None:
     audio = spoken([*dictation(28), ("zulu", 28.1, 28.5)], 31)
     *before, last = windows_of(audio)
     assert spans_of(before) == regular(2)
-    assert last.stop == pytest.approx(to_samples(28.7), abs=2 * speech.TICK)
+    assert last.stop == pytest.approx(to_samples(28.7), abs=2 * energy.TICK)
     assert last.stop - last.start == DEFAULT.size
     assert last.cut == last.stop
     assert (last.final, last.closes_line) == (True, True)
@@ -118,7 +118,7 @@ def stream(seconds: int, piece: Samples) -> Iterator[Samples]:
 
 def test_c11_half_an_hour_is_139_windows() -> None:
     piece = talk(1)
-    spans = spans_of(chunk.windows(stream(1800, piece), DEFAULT))
+    spans = spans_of(into_windows(stream(1800, piece), DEFAULT))
     assert spans[:-1] == regular(138)
     assert spans[-1][1] == pytest.approx(1800, abs=0.5)
 
@@ -129,7 +129,7 @@ def test_c11_no_more_than_a_minute_of_audio_is_kept() -> None:
         tape.append(block)
     assert tape.stop == 300 * SAMPLE_RATE
     assert MEMORY <= tape.stop - tape.start <= 2 * MEMORY
-    assert tape.start % speech.TICK == 0
+    assert tape.start % energy.TICK == 0
 
 
 @given(geometry=geometries(), seconds=st.floats(0, 70))
@@ -188,7 +188,7 @@ def test_c13_how_the_stream_is_cut_leaves_no_trace(
     places: Sequence[int], geometry: Geometry
 ) -> None:
     blocks = np.split(RECORDING, places)
-    assert same(list(chunk.windows(blocks, geometry)), WHOLE[geometry])
+    assert same(list(into_windows(blocks, geometry)), WHOLE[geometry])
 
 
 def test_a_window_comes_with_its_last_sample() -> None:
@@ -199,7 +199,7 @@ def test_a_window_comes_with_its_last_sample() -> None:
             taken[0] += len(block)
             yield block
 
-    windows = chunk.windows(counted(), DEFAULT)
+    windows = into_windows(counted(), DEFAULT)
     assert (next(windows).stop, taken[0]) == (15 * SAMPLE_RATE,) * 2
     assert (next(windows).stop, taken[0]) == (28 * SAMPLE_RATE,) * 2
 
@@ -274,7 +274,7 @@ def test_a_faint_sound_is_looked_at_if_it_lasts(seconds: float, silent: bool) ->
     start, stop = 5 * SAMPLE_RATE, round((5 + seconds) * SAMPLE_RATE)
     audio[start:stop] += noise(3, 0.0011)[: stop - start]
     window = windows_of(audio)[0]
-    assert speech.is_silence(window.audio)
+    assert energy.is_silence(window.audio)
     assert window.silent is silent
     assert (window.voiced == 0) is silent
 

@@ -9,19 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sounds import DEFAULT, Listener, dictation, noise, silence, spoken, tone, windows_of
 
-from parakeet_coreml.audio import MODEL_WINDOW, SAMPLE_RATE, Samples, to_samples
-from parakeet_coreml.chunk import Window
-from parakeet_coreml.decode import (
-    EARLIER,
-    LEAD,
-    NOISE,
-    SPOKEN,
-    Decoded,
-    decode,
-)
+from parakeet_coreml.audio.samples import MODEL_WINDOW, SAMPLE_RATE, Samples, to_samples
+from parakeet_coreml.backends.base import Hypothesis, Token
 from parakeet_coreml.errors import BackendFailedError, ModelUnusableError
-from parakeet_coreml.geometry import Geometry
-from parakeet_coreml.result import Hypothesis, Token
+from parakeet_coreml.recognition.fallback import EARLIER, LEAD, NOISE, SPOKEN, Decoded, decode
+from parakeet_coreml.recognition.geometry import Geometry
+from parakeet_coreml.recognition.windows import Window
 
 
 def heard(*starts: int) -> Hypothesis:

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from sounds import dictation, noise, silence, spoken, tone
 from strategies import cuts
 
-from parakeet_coreml import speech
-from parakeet_coreml.audio import SAMPLE_RATE, Samples
-from parakeet_coreml.ear import QUIETEST_DB, Ear, decibels
+from parakeet_coreml.audio.samples import SAMPLE_RATE, Samples
+from parakeet_coreml.recognition import energy
+from parakeet_coreml.recognition.meter import QUIETEST_DB, Ear, decibels
 
 SILENT_AFTER = 3 * SAMPLE_RATE
 
@@ -194,13 +194,13 @@ def test_nobody_is_told_what_nobody_asked_for() -> None:
 
 def test_the_ear_keeps_no_more_than_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
     sizes: list[int] = []
-    floor_of = speech.floor_of
+    floor_of = energy.floor_of
 
-    def noted(levels: speech.Levels) -> float:
+    def noted(levels: energy.Levels) -> float:
         sizes.append(len(levels))
         return floor_of(levels)
 
-    monkeypatch.setattr(speech, "floor_of", noted)
+    monkeypatch.setattr(energy, "floor_of", noted)
     Notes().hear([noise(1)] * 45)
     assert max(sizes) == 30 * 50
     assert len(sizes) == 45 * 2

@@ -11,15 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import word
 
-from parakeet_coreml import events
-from parakeet_coreml.audio import FRAME, SAMPLE_RATE
-from parakeet_coreml.errors import (
-    BackendFailedError,
-    DeviceLostError,
-    ParakeetError,
-    UsageError,
-)
-from parakeet_coreml.events import (
+from parakeet_coreml.audio.samples import FRAME, SAMPLE_RATE
+from parakeet_coreml.errors import BackendFailedError, DeviceLostError, ParakeetError, UsageError
+from parakeet_coreml.protocol import json_lines
+from parakeet_coreml.protocol.json_lines import (
     DROPPABLE,
     EVENTS,
     MAX_LINE,
@@ -30,7 +25,7 @@ from parakeet_coreml.events import (
     parse_events,
     plain,
 )
-from parakeet_coreml.result import Word, text_of
+from parakeet_coreml.recognition.words import Word, text_of
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "lines.jsonl"
 
@@ -90,7 +85,7 @@ def record(told: JsonLines) -> None:
 
 
 def test_every_line_is_what_hosts_were_promised(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(events, "__version__", "1.2.3")
+    monkeypatch.setattr(json_lines, "__version__", "1.2.3")
     monkeypatch.setattr("os.getpid", lambda: 4711)
     lines = Lines()
     record(report(lines))
@@ -312,8 +307,8 @@ def test_what_is_told_to_people_is_cut_to_fit_a_line(char: str) -> None:
 
 def test_what_fits_is_not_cut() -> None:
     lines = Lines()
-    report(lines).error(BackendFailedError("x" * events.MAX_TEXT))
-    assert lines.objects[0]["message"] == "x" * events.MAX_TEXT
+    report(lines).error(BackendFailedError("x" * json_lines.MAX_TEXT))
+    assert lines.objects[0]["message"] == "x" * json_lines.MAX_TEXT
 
 
 def test_done_has_everything_however_long() -> None:
@@ -470,7 +465,7 @@ def test_a_person_gets_one_line_of_words_in_a_file() -> None:
 
 
 def test_a_person_gets_a_line_per_chunk_on_a_screen() -> None:
-    clear = events.CLEAR_LINE.encode()
+    clear = json_lines.CLEAR_LINE.encode()
     assert shown(screen=True) == clear + b"fix it [2J\n" + clear + b"now\n" + clear
 
 

@@ -11,8 +11,8 @@ import pytest
 import soundfile
 from numpy.typing import NDArray
 
+from parakeet_coreml.audio.file import FileSource
 from parakeet_coreml.errors import StorageError, UsageError
-from parakeet_coreml.files import FileSource
 
 RATE = 16_000
 
@@ -407,5 +407,5 @@ def test_a_file_closed_in_the_middle_just_ends(tmp_path: Path) -> None:
 
 
 def test_importing_the_module_does_not_load_soundfile() -> None:
-    code = "import sys, parakeet_coreml.files; sys.exit('soundfile' in sys.modules)"
+    code = "import sys, parakeet_coreml.audio.file; sys.exit('soundfile' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -5,9 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import geometries
 
-from parakeet_coreml.audio import MODEL_WINDOW, SAMPLE_RATE
+from parakeet_coreml.audio.samples import MODEL_WINDOW, SAMPLE_RATE
 from parakeet_coreml.errors import UsageError
-from parakeet_coreml.geometry import Geometry
+from parakeet_coreml.recognition.geometry import Geometry
 
 
 def test_by_default_a_window_spans_15_s_and_the_next_starts_13_s_later() -> None:

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from parakeet_coreml.audio import HOP, MODEL_WINDOW, SAMPLE_RATE, Samples
+from parakeet_coreml.audio.samples import HOP, MODEL_WINDOW, SAMPLE_RATE, Samples
 from parakeet_coreml.backends.onnx import _open_session
-from parakeet_coreml.mel import BINS, _filterbank, log_mel, valid_frames
+from parakeet_coreml.backends.transducer.mel import BINS, _filterbank, log_mel, valid_frames
 
 Session = Any  # of onnxruntime, which ships no types
 

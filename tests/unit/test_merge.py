@@ -12,10 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import Views, any_views, name, parsed, speech, word
 
-from parakeet_coreml import merge
-from parakeet_coreml.audio import FRAME, SAMPLE_RATE
-from parakeet_coreml.merge import Seam, key_of, words_of
-from parakeet_coreml.result import Hypothesis, Token, Word, text_of
+from parakeet_coreml.audio.samples import FRAME, SAMPLE_RATE
+from parakeet_coreml.backends.base import Hypothesis, Token
+from parakeet_coreml.recognition import merge
+from parakeet_coreml.recognition.merge import Seam
+from parakeet_coreml.recognition.words import Word, key_of, text_of, words_of
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "seams.json"
 CASES = json.loads(GOLDEN.read_text(encoding="utf-8"))

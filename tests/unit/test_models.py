@@ -14,7 +14,6 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from parakeet_coreml import manifest, models
 from parakeet_coreml.errors import (
     ModelCorruptError,
     ModelMissingError,
@@ -22,8 +21,9 @@ from parakeet_coreml.errors import (
     StorageError,
     UsageError,
 )
-from parakeet_coreml.manifest import MARKER, parse_manifest, published, shipped
-from parakeet_coreml.models import Model, default_models_dir, resolve, verify
+from parakeet_coreml.store import locate, manifest
+from parakeet_coreml.store.locate import Model, default_models_dir, resolve, verify
+from parakeet_coreml.store.manifest import MARKER, parse_manifest, published, shipped
 
 TOTALS = {  # the published figures
     ("v3", "coreml"): (21, 483_105_645, 8192),
@@ -234,7 +234,7 @@ def test_d01_looking_for_a_model_loads_neither_network_nor_numpy(tmp_path: Path)
 import sys
 from pathlib import Path
 from parakeet_coreml.errors import ModelMissingError
-from parakeet_coreml.models import resolve
+from parakeet_coreml.store.locate import resolve
 sys.addaudithook(lambda event, _: sys.exit(event) if event.startswith("socket.") else None)
 try:
     resolve("v3", "onnx", Path(sys.argv[1]))
@@ -378,7 +378,7 @@ def test_a_folder_that_is_a_file_absent_or_unreadable_is_told(
 def test_the_built_in_model_has_the_forms_that_are_in_its_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(models, "BUILT_IN_DIRECTORY", tmp_path / "tiny_en")
+    monkeypatch.setattr(locate, "BUILT_IN_DIRECTORY", tmp_path / "tiny_en")
     with pytest.raises(ModelMissingError, match="built-in"):
         resolve("tiny-en", "onnx")
     folder = lay(tmp_path / "tiny_en", ONNX)
@@ -449,4 +449,4 @@ def test_auto_takes_core_ml_on_an_apple_silicon_mac_only(
         monkeypatch.setattr(sys, "platform", platform)
         fields = os.uname_result(("system", "node", "release", "version", machine))
         monkeypatch.setattr(os, "uname", lambda fields=fields: fields)
-        assert models.auto_backend() == backend
+        assert locate.auto_backend() == backend

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from parakeet_coreml.audio.pcm import PIPE_BYTES, READ_BYTES, PcmSource
 from parakeet_coreml.errors import StorageError, UsageError
-from parakeet_coreml.pcm import PIPE_BYTES, READ_BYTES, PcmSource
 
 Warnings = list[tuple[str, str]]
 

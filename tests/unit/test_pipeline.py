@@ -31,12 +31,10 @@ from sounds import (
 )
 from strategies import cuts, geometries
 
-from parakeet_coreml import pipeline
-from parakeet_coreml.audio import FRAME, SAMPLE_RATE, Samples, to_samples
+from parakeet_coreml.audio.samples import FRAME, SAMPLE_RATE, Samples, to_samples
+from parakeet_coreml.backends.base import Hypothesis, Token
 from parakeet_coreml.backends.scripted import Reply, ScriptedBackend
 from parakeet_coreml.backends.scripted import Spoken as Told
-from parakeet_coreml.chunk import Window
-from parakeet_coreml.decode import Decoded
 from parakeet_coreml.errors import (
     BackendFailedError,
     DeviceLostError,
@@ -44,9 +42,12 @@ from parakeet_coreml.errors import (
     OverloadError,
     ParakeetError,
 )
-from parakeet_coreml.geometry import Geometry
-from parakeet_coreml.pipeline import READ_AHEAD, Line, Monitor
-from parakeet_coreml.result import Hypothesis, Token, confidence_of, text_of
+from parakeet_coreml.recognition import pipeline
+from parakeet_coreml.recognition.fallback import Decoded
+from parakeet_coreml.recognition.geometry import Geometry
+from parakeet_coreml.recognition.pipeline import READ_AHEAD, Line, Monitor
+from parakeet_coreml.recognition.windows import Window
+from parakeet_coreml.recognition.words import confidence_of, text_of
 
 PATIENCE = 30.0
 """Seconds a thread is waited for; it takes milliseconds."""

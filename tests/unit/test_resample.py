@@ -9,8 +9,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from parakeet_coreml.audio import MAX_RATE, MIN_RATE, SAMPLE_RATE, Samples
-from parakeet_coreml.resample import LOUDEST, Counts, to_16k
+from parakeet_coreml.audio.resample import LOUDEST, Counts, to_16k
+from parakeet_coreml.audio.samples import MAX_RATE, MIN_RATE, SAMPLE_RATE, Samples
 
 RATES = (8_000, 11_025, 16_000, 22_050, 44_100, 48_000, 96_000, 192_000)
 

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import word
 
-from parakeet_coreml.result import Hypothesis, Token, Word, confidence_of, text_of
+from parakeet_coreml.backends.base import Hypothesis, Token
+from parakeet_coreml.recognition.words import Word, confidence_of, text_of
 
 TOKEN = Token(id=3, piece="▁fix", start=1280, duration=2560, probability=0.5)
 

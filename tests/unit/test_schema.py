@@ -14,9 +14,9 @@ from schemas import check_line, published, strict
 
 import parakeet_coreml
 from parakeet_coreml.errors import ParakeetError
-from parakeet_coreml.events import EVENTS
-from parakeet_coreml.lines import ERRORS, LINES, PARTS, WARNINGS
-from parakeet_coreml.schema import json_schema, typescript
+from parakeet_coreml.protocol.json_lines import EVENTS
+from parakeet_coreml.protocol.schema import json_schema, typescript
+from parakeet_coreml.protocol.types import ERRORS, LINES, PARTS, WARNINGS
 
 PACKAGE = Path(parakeet_coreml.__file__).parent
 ROOT = PACKAGE.parent

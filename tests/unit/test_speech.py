@@ -4,9 +4,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sounds import noise, silence, tone
 
-from parakeet_coreml import speech
-from parakeet_coreml.audio import SAMPLE_RATE, Samples
-from parakeet_coreml.speech import TICK, Levels
+from parakeet_coreml.audio.samples import SAMPLE_RATE, Samples
+from parakeet_coreml.recognition import energy
+from parakeet_coreml.recognition.energy import TICK, Levels
 
 ROOM, VOICE = 0.001, 0.05
 
@@ -18,7 +18,7 @@ def levels(*runs: tuple[int, float]) -> Levels:
 
 def flags(*runs: tuple[int, float], floor: float = ROOM) -> list[tuple[int, int]]:
     """Return the voiced stretches as (first tick, tick after the last)."""
-    voiced = speech.voiced(levels(*runs), floor)
+    voiced = energy.voiced(levels(*runs), floor)
     edges = np.flatnonzero(np.diff(np.concatenate(([0], voiced.astype(int), [0]))))
     return [(int(a), int(b)) for a, b in zip(edges[::2], edges[1::2], strict=True)]
 
@@ -28,41 +28,41 @@ def flags(*runs: tuple[int, float], floor: float = ROOM) -> list[tuple[int, int]
 
 def test_a_level_is_the_rms_of_a_tick() -> None:
     audio = np.concatenate((tone("alfa", TICK, 0.1), silence(0.02)))
-    assert speech.levels_of(audio) == pytest.approx([0.1, 0], abs=1e-3)
+    assert energy.levels_of(audio) == pytest.approx([0.1, 0], abs=1e-3)
 
 
 def test_the_rest_of_a_tick_is_left_out() -> None:
-    assert len(speech.levels_of(np.ones(2 * TICK - 1, dtype=np.float32))) == 1
-    assert len(speech.levels_of(np.ones(TICK - 1, dtype=np.float32))) == 0
+    assert len(energy.levels_of(np.ones(2 * TICK - 1, dtype=np.float32))) == 1
+    assert len(energy.levels_of(np.ones(TICK - 1, dtype=np.float32))) == 0
 
 
 @pytest.mark.parametrize("offset", [0.5, -0.9, 0.01])
 def test_a_constant_offset_is_no_sound(offset: float) -> None:
-    quiet = speech.levels_of(noise(1))
-    assert speech.levels_of(noise(1) + np.float32(offset)) == pytest.approx(quiet, abs=1e-6)
+    quiet = energy.levels_of(noise(1))
+    assert energy.levels_of(noise(1) + np.float32(offset)) == pytest.approx(quiet, abs=1e-6)
 
 
 # The floor
 
 
 def test_the_floor_is_twice_the_tenth_percentile() -> None:
-    assert speech.floor_of(levels((12, 0.002), (88, 0.1))) == pytest.approx(0.004)
-    assert speech.floor_of(levels((8, 0.001), (92, 0.003))) == pytest.approx(0.006)
+    assert energy.floor_of(levels((12, 0.002), (88, 0.1))) == pytest.approx(0.004)
+    assert energy.floor_of(levels((8, 0.001), (92, 0.003))) == pytest.approx(0.006)
 
 
 def test_digital_zeros_do_not_lower_the_floor() -> None:
     heard = levels((100, 0.004), (100, 0.05))
     muted = np.concatenate((heard, np.zeros(10_000, dtype=np.float32)))
-    assert speech.floor_of(muted) == speech.floor_of(heard) == pytest.approx(0.008)
+    assert energy.floor_of(muted) == energy.floor_of(heard) == pytest.approx(0.008)
 
 
 @pytest.mark.parametrize("runs", [[(50, 0.0)], [(0, 0.0)], [(50, 1e-5)]])
 def test_no_room_is_quieter_than_the_lowest_floor(runs: list[tuple[int, float]]) -> None:
-    assert speech.floor_of(levels(*runs)) == pytest.approx(0.0005)
+    assert energy.floor_of(levels(*runs)) == pytest.approx(0.0005)
 
 
 def test_speech_without_pauses_does_not_become_the_floor() -> None:
-    assert speech.floor_of(levels((1500, 0.3))) == pytest.approx(0.02)
+    assert energy.floor_of(levels((1500, 0.3))) == pytest.approx(0.02)
 
 
 # What is voiced
@@ -103,7 +103,7 @@ run = st.tuples(st.integers(1, 30), st.booleans())
 @given(
     shape=st.lists(run, min_size=1, max_size=12),
     louder=st.floats(1, 20),
-    floor=st.floats(speech.FLOOR_MIN, speech.FLOOR_MAX),
+    floor=st.floats(energy.FLOOR_MIN, energy.FLOOR_MAX),
 )
 def test_how_far_above_the_floor_a_voice_is_changes_nothing(
     shape: list[tuple[int, bool]], louder: float, floor: float
@@ -126,7 +126,7 @@ def test_a_louder_recording_has_its_speech_in_the_same_places(
 
     def said(gain: float) -> list[tuple[int, int]]:
         heard = [(ticks, level * gain) for ticks, level in runs]
-        return flags(*heard, floor=speech.floor_of(levels(*heard)))
+        return flags(*heard, floor=energy.floor_of(levels(*heard)))
 
     assert said(gain) == said(1)
 
@@ -145,48 +145,48 @@ def whisper(seconds: float) -> Samples:
 def test_e18_whispering_is_no_silence() -> None:
     audio = whisper(3)
     assert 20 * np.log10(audio.std()) == pytest.approx(-53, abs=2)
-    assert not speech.is_silence(audio)
-    found = speech.voiced(speech.levels_of(audio), speech.floor_of(speech.levels_of(audio)))
+    assert not energy.is_silence(audio)
+    found = energy.voiced(energy.levels_of(audio), energy.floor_of(energy.levels_of(audio)))
     assert found.mean() > 0.5
 
 
 @pytest.mark.parametrize("rms", [0.0, 1e-5, 3e-4, 8e-4])
 @pytest.mark.parametrize("offset", [0.0, 0.3])
 def test_a_quiet_room_is_silence_with_or_without_offset(rms: float, offset: float) -> None:
-    assert speech.is_silence(noise(15, rms) + np.float32(offset))
+    assert energy.is_silence(noise(15, rms) + np.float32(offset))
 
 
 def test_nothing_is_silence() -> None:
-    assert speech.is_silence(np.empty(0, dtype=np.float32))
-    assert speech.is_silence(np.zeros(1, dtype=np.float32))
+    assert energy.is_silence(np.empty(0, dtype=np.float32))
+    assert energy.is_silence(np.zeros(1, dtype=np.float32))
 
 
 def test_one_loud_sample_is_no_silence() -> None:
     audio = silence(15)
     audio[1000] = 0.0061
-    assert not speech.is_silence(audio)
+    assert not energy.is_silence(audio)
     audio[1000] = 0.0059
-    assert speech.is_silence(audio)
+    assert energy.is_silence(audio)
 
 
 def test_a_soft_hum_is_no_silence() -> None:
-    assert not speech.is_silence(tone("alfa", SAMPLE_RATE, 0.0013))
-    assert speech.is_silence(tone("alfa", SAMPLE_RATE, 0.0012))
+    assert not energy.is_silence(tone("alfa", SAMPLE_RATE, 0.0013))
+    assert energy.is_silence(tone("alfa", SAMPLE_RATE, 0.0012))
 
 
 def test_40_ms_of_a_soft_voice_are_no_silence() -> None:
     audio = silence(15)
     audio[32_000 : 32_000 + 2 * TICK] = tone("alfa", 2 * TICK, 0.0021)
-    assert not speech.is_silence(audio)
+    assert not energy.is_silence(audio)
     audio[32_000 : 32_000 + 2 * TICK] = tone("alfa", 2 * TICK, 0.0019)
-    assert speech.is_silence(audio)
+    assert energy.is_silence(audio)
 
 
 # Where speech ends
 
 
 def end_of(*runs: tuple[int, float]) -> int | None:
-    end = speech.speech_end(levels(*runs), ROOM)
+    end = energy.speech_end(levels(*runs), ROOM)
     return None if end is None else end // TICK
 
 
@@ -222,42 +222,42 @@ def test_the_end_of_speech_does_not_depend_on_how_long_the_quiet_lasts() -> None
 
 def test_constant_loudness_is_cut_in_the_exact_middle() -> None:
     for ticks in (1, 2, 25, 50, 51):
-        assert speech.quietest(levels((ticks, VOICE))) == ticks * TICK // 2
-        assert speech.quietest(levels((ticks, 0.0))) == ticks * TICK // 2
+        assert energy.quietest(levels((ticks, VOICE))) == ticks * TICK // 2
+        assert energy.quietest(levels((ticks, 0.0))) == ticks * TICK // 2
 
 
 @pytest.mark.parametrize("at", [0, 3, 15, 30])
 def test_a_pause_of_0_4_s_is_where_to_cut(at: int) -> None:
-    found = speech.quietest(levels((at, VOICE), (20, ROOM), (30 - at, VOICE)))
+    found = energy.quietest(levels((at, VOICE), (20, ROOM), (30 - at, VOICE)))
     assert at * TICK < found < (at + 20) * TICK
     assert found == pytest.approx((at + 10) * TICK, abs=3 * TICK)
 
 
 def test_the_longer_of_two_pauses_wins_though_the_other_is_nearer_to_the_middle() -> None:
-    found = speech.quietest(levels((2, VOICE), (20, ROOM), (2, VOICE), (9, ROOM), (17, VOICE)))
+    found = energy.quietest(levels((2, VOICE), (20, ROOM), (2, VOICE), (9, ROOM), (17, VOICE)))
     assert 2 * TICK < found < 22 * TICK
 
 
 def test_of_two_equal_pauses_the_one_nearer_to_the_middle_wins() -> None:
     near_end = levels((2, VOICE), (10, ROOM), (14, VOICE), (10, ROOM), (14, VOICE))
-    assert 26 * TICK < speech.quietest(near_end) < 36 * TICK
-    assert 14 * TICK < speech.quietest(near_end[::-1]) < 24 * TICK
+    assert 26 * TICK < energy.quietest(near_end) < 36 * TICK
+    assert 14 * TICK < energy.quietest(near_end[::-1]) < 24 * TICK
 
 
 def test_one_quiet_tick_does_not_beat_a_pause() -> None:
-    found = speech.quietest(levels((10, VOICE), (1, 0.0), (20, VOICE), (15, ROOM), (4, VOICE)))
+    found = energy.quietest(levels((10, VOICE), (1, 0.0), (20, VOICE), (15, ROOM), (4, VOICE)))
     assert 31 * TICK < found < 46 * TICK
 
 
 def test_the_quietest_of_nothing_is_its_start() -> None:
-    assert speech.quietest(levels((0, 0.0))) == 0
+    assert energy.quietest(levels((0, 0.0))) == 0
 
 
 @given(
     st.lists(st.floats(0, 1, width=32), min_size=1, max_size=80),
 )
 def test_the_cut_lies_inside(heard: list[float]) -> None:
-    assert 0 < speech.quietest(np.array(heard, dtype=np.float32)) < len(heard) * TICK
+    assert 0 < energy.quietest(np.array(heard, dtype=np.float32)) < len(heard) * TICK
 
 
 # The longest pause
@@ -277,4 +277,4 @@ def test_the_cut_lies_inside(heard: list[float]) -> None:
     ],
 )
 def test_the_longest_pause_lies_between_speech(voiced: str, tick: int | None) -> None:
-    assert speech.longest_pause(np.array([c == "x" for c in voiced], dtype=np.bool_)) == tick
+    assert energy.longest_pause(np.array([c == "x" for c in voiced], dtype=np.bool_)) == tick

@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from parakeet_coreml.audio import FRAME, MODEL_WINDOW, Samples
-from parakeet_coreml.backends.transducer import TransducerBackend
-from parakeet_coreml.mel import valid_frames
-from parakeet_coreml.tdt import MAX_SYMBOLS, Decision, Emission, Frames, greedy
-from parakeet_coreml.vocab import Vocab
+from parakeet_coreml.audio.samples import FRAME, MODEL_WINDOW, Samples
+from parakeet_coreml.backends.transducer.backend import TransducerBackend
+from parakeet_coreml.backends.transducer.mel import valid_frames
+from parakeet_coreml.backends.transducer.tdt import MAX_SYMBOLS, Decision, Emission, Frames, greedy
+from parakeet_coreml.backends.transducer.vocab import Vocab
 
 BLANK = 9
 A, B, C = 0, 1, 2

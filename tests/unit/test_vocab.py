@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
+from parakeet_coreml.backends.transducer.vocab import Vocab, read_vocab
 from parakeet_coreml.errors import ModelMissingError, ModelUnusableError
-from parakeet_coreml.vocab import Vocab, read_vocab
 
 
 def written(folder: Path, name: str, text: str) -> Path:

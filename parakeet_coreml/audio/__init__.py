@@ -1,0 +1,1 @@
+"""Sound from a microphone, a file or a pipe to 16 kHz mono."""

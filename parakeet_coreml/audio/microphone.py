@@ -1,0 +1,527 @@
+"""The microphone as a source of blocks. Sole importer of sounddevice.
+
+Loads before everything else, so NumPy comes in with the first block only. PortAudio can hang for
+ever in any call, its import included, when the audio server is wedged: every call is made on a
+daemon thread, and nobody waits for one without a limit.
+
+    PortAudio's ring in C  --reader thread, never waits-->  queue of bytes  --blocks()-->  arrays
+
+The ring rides out a stalled interpreter, the queue a consumer that is busy elsewhere.
+"""
+
+import contextlib
+import functools
+import math
+import os
+import queue
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from parakeet_coreml.audio.samples import noise
+from parakeet_coreml.errors import DeviceLostError, NoDeviceError, ParakeetError
+
+if TYPE_CHECKING:  # NumPy must not load before the microphone runs
+    import numpy as np
+    from numpy.typing import NDArray
+
+Warn = Callable[[str, str], None]
+"""Takes a code and a message of one line."""
+
+POLL = 0.2
+"""Seconds between two looks into PortAudio's ring, which holds 0.5 s and more.
+
+To wake three threads is most of what a recorder costs; ten times as often is 1.5 % of a core."""
+
+LIVE_POLL = 0.1
+"""Seconds between them where somebody watches the levels, which are ten a second."""
+
+FIRST_POLL = 0.02
+"""Seconds between two looks until the first samples are there: a host waits to say so."""
+
+LAST_POLL = 0.005
+"""Seconds between two looks once a stop was asked for."""
+
+WAIT = 0.5
+"""Seconds a consumer waits for the reader before it looks at the time."""
+
+DRAIN_LIMIT = 2.0
+"""Seconds after a stop in which samples from before it may still come in, a burst after a stall."""
+
+HELD_UP = 5.0
+"""Seconds between two looks after which the clock is asked whether all samples came.
+
+PulseAudio keeps about 20 s for a process that is stopped, then drops without a flag (measured)."""
+
+SETTLED = 2.0
+"""Seconds after that in which late samples may still come."""
+
+LATE = 0.5
+"""Seconds of sound that may be under way at any moment."""
+
+STALL_WARNING = 1.5
+"""Seconds without samples after which the user is told."""
+
+STOP_LIMIT = 0.2
+"""Seconds that `stop` waits for samples which the device still holds."""
+
+DELAY = 0.04
+"""Seconds a sample may take from the membrane to us without the clock showing it."""
+
+CLOSE_LIMIT = 0.1
+"""Seconds that `close` waits for PortAudio, which may never come back."""
+
+NOISE_RMS = 1e-4
+"""Loudness of the noise in place of lost samples: digital zeros can blank a whole window."""
+
+LATENCY = {"darwin": 5.0, "linux": 0.5}
+"""Seconds to ask PortAudio for: how long the interpreter may stall before samples are lost.
+
+On a Mac the ring holds twice this, rounded up to a power of two (pa_mac_core_blocking.c): at 48 kHz
+10.9 s in 2 MB; the default is 43 to 85 ms. The device is asked for its largest buffer in either
+case, so a lower value would not bring the first samples earlier.
+
+On Linux the value is the buffer of the ALSA device, cut into four periods, and on bare hardware a
+period is how late samples come. PulseAudio keeps what the buffer cannot take: with 0.5 the first
+samples came after 10 to 21 ms, and a stall of 3 s lost none (2.0 and 5.0 gave the same). The
+default of 9 to 35 ms also lost none, but a poll drains only one such buffer, so the reader could
+not catch up afterwards (measured 2026-11 with PortAudio 19.6, PulseAudio 16.1).
+"""
+
+SEARCH_LIMIT = 2.0
+"""Seconds that leaving waits for PortAudio's search, which takes 0.1 and may never end."""
+
+_HINT = "`parakeet-coreml devices` lists the microphones"
+
+_loading = threading.Lock()
+_given_up = threading.Event()
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceInfo:
+    """A device that can record."""
+
+    index: int
+    name: str
+    host_api: str
+    channels: int
+    rate: float
+    """Native rate in Hz, as the device claims."""
+    is_default: bool
+
+
+def list_devices(*, timeout: float = 5.0) -> list[DeviceInfo]:
+    """Return the devices that can record; none is opened.
+
+    Raises `NoDeviceError` if the sound system is absent or does not answer within `timeout` s.
+    """
+    return _within(timeout, _inputs)
+
+
+class Microphone:
+    """A microphone, mono at its native rate.
+
+    `device` is an index, a name, or a part of one name in any case; None is the system's default.
+    `warn`, and `begun` with the first samples, are called from another thread.
+    """
+
+    def __init__(
+        self,
+        device: str | None,
+        *,
+        warn: Warn,
+        begun: Callable[[], None] = lambda: None,
+        open_timeout: float = 5.0,
+        stall_timeout: float = 5.0,
+    ) -> None:
+        self.rate = 0
+        self.channels = 1
+        self.seconds = 0.0
+        """None of it is there before it was heard."""
+        self.device_name = ""
+        self.poll = POLL
+        """Seconds after which sound is handed over; at once after `stop`."""
+        self.lost_samples = 0
+        """Samples at `rate` that the device lost by overflow, as far as the clock can tell."""
+        self._device = device
+        self._warn = warn
+        self._begun: Callable[[], None] | None = begun
+        self._open_timeout = open_timeout
+        self._stall_timeout = stall_timeout
+        self._stream: Any = None
+        self._reader: threading.Thread | None = None
+        self._arrived: queue.SimpleQueue[bytes | int | None] = queue.SimpleQueue()
+        """Samples as bytes, or a count of lost ones; None at the end."""
+        self._failure = ""
+        self._pace = Pace(0, 0.0)
+        self._looked = math.inf
+        self._judged = math.inf
+        self._stop_time = math.inf
+        self._wake = threading.Event()
+        self._closed = False
+
+    def open(self) -> None:
+        """Start recording; from here on nothing is lost.
+
+        Raises `NoDeviceError` if there is no such microphone, or it does not open in time.
+        """
+        try:
+            _within(self._open_timeout, self._start)
+        except NoDeviceError:
+            self._closed = True  # should it open after all, it is closed again
+            raise
+        self._reader = threading.Thread(target=self._read, name="microphone", daemon=True)
+        self._reader.start()
+
+    def blocks(self) -> "Iterator[NDArray[np.float32]]":
+        """Yield float32 blocks of shape (n,) at `rate` as they arrive, until `stop` or `close`.
+
+        Raises `DeviceLostError` once everything that arrived is out, if the device fails or gives
+        nothing for `stall_timeout` s; `NoDeviceError` if its rate is beyond what we resample.
+        """
+        import numpy as np  # noqa: PLC0415  lazy: must not load before the microphone runs
+
+        self._check_rate()
+        for item in self._waiting():
+            yield (
+                noise(item, NOISE_RMS) if isinstance(item, int) else np.frombuffer(item, np.float32)
+            )
+        if self._failure and not self._closed:
+            raise DeviceLostError(
+                f"the microphone {self.device_name!r} stopped: {self._failure}",
+                "text up to this point is complete; check the connection and start again",
+            )
+
+    def stop(self) -> None:
+        """End `blocks` after the samples up to now. Returns at once; any thread may call it."""
+        if self._stop_time == math.inf:
+            self._stop_time = time.monotonic()
+        self._wake.set()
+
+    def close(self) -> None:
+        """Let the microphone go; waits for PortAudio 0.1 s at most. A second call does nothing."""
+        if self._closed:
+            return
+        self._closed = True
+        self.stop()
+        closer = threading.Thread(target=self._release, name="microphone-close", daemon=True)
+        closer.start()
+        closer.join(CLOSE_LIMIT)
+
+    # Opening, on a daemon thread
+
+    def _start(self) -> None:
+        """Find the device, open it and start it."""
+        sounddevice = _sounddevice()
+        try:
+            info = chosen(_inputs(), self._device)
+            if not (math.isfinite(info.rate) and info.rate > 0):
+                raise NoDeviceError(f"{info.name!r} claims a rate of {info.rate} Hz", _HINT)
+            stream = sounddevice.RawInputStream(
+                device=info.index,
+                samplerate=round(info.rate),
+                channels=1,
+                dtype="float32",
+                latency=LATENCY.get(sys.platform, "high"),
+            )
+            stream.start()
+        except (sounddevice.PortAudioError, ValueError) as error:
+            raise NoDeviceError(f"cannot open the microphone: {_one_line(error)}", _HINT) from error
+        self.rate, self.device_name = round(info.rate), info.name
+        self._pace = Pace(self.rate, time.monotonic())
+        self._stream = stream
+        if self._closed:  # too late: the caller has given up on us
+            stream.close()
+
+    def _check_rate(self) -> None:
+        """Refuse a rate that the resampler must not see."""
+        # Lazy: audio.py imports NumPy.
+        from parakeet_coreml.audio.samples import MAX_RATE, MIN_RATE  # noqa: PLC0415
+
+        if not MIN_RATE <= self.rate <= MAX_RATE:
+            raise NoDeviceError(
+                f"{self.device_name!r} records at {self.rate} Hz, outside {MIN_RATE} to {MAX_RATE}",
+                _HINT,
+            )
+
+    # Reading, on the reader thread
+
+    def _read(self) -> None:
+        """Move samples from PortAudio's ring to the queue until stopped, closed or lost."""
+        sounddevice = _sounddevice()
+        try:
+            while not self._finished(self._read_once()):
+                if self._wake.is_set():
+                    time.sleep(LAST_POLL)
+                else:
+                    self._wake.wait(FIRST_POLL if self._begun else self.poll)
+        except sounddevice.PortAudioError as error:
+            self._failure = _one_line(error)
+        finally:
+            self._arrived.put(None)
+
+    def _read_once(self) -> int:
+        """Take what is in the ring, without waiting; return how many samples that were."""
+        now = time.monotonic()
+        if now - self._looked > HELD_UP:
+            self._judged = now + SETTLED
+        self._looked = now
+        count: int = self._stream.read_available
+        if count > 0:
+            data, overflowed = self._stream.read(count)
+            self._pace.arrived(count, time.monotonic())
+            self._arrived.put(bytes(data))
+            if self._begun is not None:
+                self._begun()
+                self._begun = None
+            if overflowed:
+                self._fill()
+        elif now > self._judged:
+            self._judged = math.inf
+            if self._pace.missing(now) > self.rate * LATE:
+                self._fill()
+        return count
+
+    def _fill(self) -> None:
+        """Make up for what is missing, behind what was kept: a full ring keeps the oldest."""
+        missing = self._pace.missing(time.monotonic())
+        self._pace.filled(missing)
+        self.lost_samples += missing
+        self._arrived.put(missing)
+        lost = missing * 1000 // self.rate
+        self._warn(
+            "input_overflow", f"the microphone lost about {lost} ms: the computer was too busy"
+        )
+
+    def _finished(self, count: int) -> bool:
+        """Say whether reading is over, after a look that found `count` samples."""
+        if self._closed:
+            return True
+        if not count and not self._stream.active:
+            self._failure = "the device is gone"
+            return True
+        if self._stop_time == math.inf:
+            return False
+        late = self._looked - self._stop_time
+        if late < DELAY:
+            return False
+        # By the clock, not by an empty ring: a device that goes on fills it between any two looks.
+        if self._pace.missing(self._stop_time + DELAY) == 0:
+            return True
+        return late > STOP_LIMIT and (not count or late > DRAIN_LIMIT)
+
+    # Handing over, on the thread of the caller
+
+    def _waiting(self) -> "Iterator[bytes | int]":
+        """Yield what the reader puts in the queue; end with it, or when it hangs in PortAudio.
+
+        Silence is counted in our own waits, not by the clock: after the whole process was stopped
+        for a while, the samples are there as soon as it runs again.
+        """
+        quiet, warned = 0.0, False
+        while True:
+            try:
+                item = self._arrived.get(timeout=WAIT)
+            except queue.Empty:
+                quiet += WAIT
+            else:
+                if item is None:
+                    return
+                quiet, warned = 0.0, False
+                yield item
+                continue
+            if self._closed or (self._stop_time < math.inf and quiet > 2 * STOP_LIMIT):
+                return
+            if quiet >= self._stall_timeout:
+                self._failure = f"no sound came for {self._stall_timeout:g} s"
+                return
+            if quiet >= STALL_WARNING and not warned:
+                warned = True
+                self._warn("capture_stall", "no sound comes from the microphone; still waiting")
+
+    # Closing, on a daemon thread
+
+    def _release(self) -> None:
+        """Close the stream once the reader has let go of it."""
+        if self._reader is not None:
+            self._reader.join()
+        if self._stream is not None:
+            self._stream.abort()
+            self._stream.close()
+
+
+class Pace:
+    """How far the samples of a device lag behind the clock. Pure; times in s, counts in samples.
+
+    The stream's first moment is not known, only that no sample arrives before it was recorded: it
+    is the earliest `now - arrived / rate` seen. It may drift by a thousandth, because the clock of
+    a cheap device does.
+    """
+
+    DRIFT = 1e-3
+
+    def __init__(self, rate: int, started: float) -> None:
+        self._rate = rate
+        self._count = 0
+        self._origin = started
+        self._last = started
+
+    def arrived(self, count: int, now: float) -> None:
+        """Count samples that arrived."""
+        first = self._count == 0
+        self._count += count
+        seen = now - self._count / self._rate
+        drifted = self._origin + (now - self._last) * self.DRIFT
+        self._origin = seen if first else min(seen, drifted)
+        self._last = now
+
+    def filled(self, count: int) -> None:
+        """Count samples that stand for lost ones."""
+        self._count += count
+
+    def missing(self, moment: float) -> int:
+        """Return how many samples recorded up to `moment` have not arrived."""
+        return max(0, round((moment - self._origin) * self._rate) - self._count)
+
+
+def _within(seconds: float, action: Callable[[], _T]) -> _T:
+    """Run an action on a daemon thread; raise `NoDeviceError` if it does not end in time."""
+    answers: list[_T | ParakeetError] = []
+    done = threading.Event()
+
+    def run() -> None:
+        try:
+            answers.append(action())
+        except ParakeetError as error:
+            answers.append(error)
+        finally:
+            done.set()
+
+    stderr = _stderr()
+    threading.Thread(target=run, name="microphone-open", daemon=True).start()
+    if not done.wait(seconds):
+        os.dup2(stderr, 2)
+        _given_up.set()
+        from parakeet_coreml.audio import jack  # noqa: PLC0415  rarely needed, and nothing may load early
+
+        raise NoDeviceError(
+            f"the sound system did not answer within {seconds:g} s",
+            jack.unlock() or "restart the audio server, or log out and in again",
+        )
+    answer = answers[0]
+    if isinstance(answer, ParakeetError):
+        raise answer
+    return answer
+
+
+@functools.cache
+def _stderr() -> int:
+    """Return a copy of fd 2 from before `import sounddevice`.
+
+    That points fd 2 of the whole process at /dev/null while PortAudio looks for devices, and leaves
+    it so when the search hangs.
+    """
+    return os.dup(2)
+
+
+def _sounddevice() -> Any:  # noqa: ANN401  sounddevice is untyped
+    """Import sounddevice, which starts PortAudio."""
+    try:
+        with _loading:
+            import sounddevice  # noqa: PLC0415  may hang, and must load on a daemon thread
+    except (ImportError, OSError) as error:
+        raise NoDeviceError(
+            f"cannot load PortAudio: {_one_line(error)}",
+            "install it: libportaudio2 on Debian, portaudio elsewhere",
+        ) from error
+    return sounddevice
+
+
+def preload() -> None:
+    """Let PortAudio look for its devices on a daemon thread; no microphone is opened.
+
+    It takes most of the time up to the first sample and needs no Python meanwhile, so that the
+    other imports come for nothing. What fails here fails again, and is told, in `open`.
+    """
+    # What sounddevice imports itself, first and here: two threads that import at once hand the
+    # interpreter to and fro, and each waits for it up to 5 ms every time.
+    import platform  # noqa: F401, PLC0415  see above
+    import sysconfig  # noqa: F401, PLC0415  see above
+    from ctypes.util import find_library  # noqa: F401, PLC0415  all of ctypes that a bundle has
+
+    def load() -> None:
+        with contextlib.suppress(NoDeviceError):
+            _sounddevice()
+
+    if sys.stderr is not None:
+        # Meanwhile fd 2 is mute (see `_stderr`), and a refusal of the options must be heard.
+        sys.stderr = os.fdopen(
+            os.dup(_stderr()), "w", buffering=1, encoding="utf-8", errors="backslashreplace"
+        )
+    threading.Thread(target=load, name="microphone-preload", daemon=True).start()
+
+
+def settle() -> None:
+    """Let PortAudio finish its search for devices before the process ends; 2 s at most. Linux.
+
+    Who ends in the midst of it leaves a lock behind that no later program gets past: see `jack`.
+    """
+    if sys.platform == "linux" and not _given_up.is_set():
+        _loading.acquire(timeout=SEARCH_LIMIT)  # for good: none begins any more
+
+
+def _inputs() -> list[DeviceInfo]:
+    """Ask PortAudio for the devices that can record."""
+    sounddevice = _sounddevice()
+    try:
+        apis = sounddevice.query_hostapis()
+        devices = sounddevice.query_devices()
+        default = sounddevice.default.device[0]
+    except (sounddevice.PortAudioError, ValueError) as error:
+        raise NoDeviceError(f"cannot list the microphones: {_one_line(error)}") from error
+    return [
+        DeviceInfo(
+            index=device["index"],
+            name=device["name"],
+            host_api=apis[device["hostapi"]]["name"],
+            channels=device["max_input_channels"],
+            rate=device["default_samplerate"],
+            is_default=device["index"] == default,
+        )
+        for device in devices
+        if device["max_input_channels"] > 0
+    ]
+
+
+def chosen(devices: list[DeviceInfo], wanted: str | None) -> DeviceInfo:
+    """Return the device that was asked for: by index, whole name, or a part of one name only.
+
+    Case does not matter; None asks for the default. Raises `NoDeviceError`.
+    """
+    if not devices:
+        raise NoDeviceError("there is no microphone", "connect one, or start the audio server")
+    if wanted is None:
+        found = [device for device in devices if device.is_default]
+    elif wanted.strip().isdecimal():
+        found = [device for device in devices if device.index == int(wanted)]
+    else:
+        name = wanted.strip().casefold()
+        found = [device for device in devices if device.name.casefold() == name]
+        found = found or [device for device in devices if name in device.name.casefold()]
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        what = "there is no default microphone" if wanted is None else f"no microphone {wanted!r}"
+        raise NoDeviceError(what, _HINT)
+    several = ", ".join(f"{device.index} {device.name!r}" for device in found)
+    raise NoDeviceError(f"{wanted!r} fits several microphones: {several}", "give the number of one")
+
+
+def _one_line(error: BaseException) -> str:
+    """Return what an error says, in one line."""
+    return " ".join(str(error).split()) or type(error).__name__

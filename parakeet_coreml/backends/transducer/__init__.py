@@ -1,0 +1,1 @@
+"""What every backend shares: the features, the search, the vocabulary."""

@@ -1,0 +1,98 @@
+"""A backend out of three networks: what Core ML, ONNX Runtime and MLX share."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Generic, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from parakeet_coreml.audio.samples import FRAME, Samples
+from parakeet_coreml.backends.base import Hypothesis, Token
+from parakeet_coreml.backends.transducer.tdt import Decision, Emission, Networks, greedy
+from parakeet_coreml.backends.transducer.vocab import Vocab
+from parakeet_coreml.errors import BackendFailedError, ModelUnusableError
+
+HINT = "check its files with: parakeet-coreml models verify"
+
+P = TypeVar("P")
+
+
+def decide(logits: NDArray[np.float32], blank: int) -> Decision:
+    """Return the best token up to `blank` and the best duration behind it, of logits, shape (n,).
+
+    Raises `BackendFailedError` at a NaN or infinity.
+    """
+    if not np.isfinite(logits).all():
+        raise BackendFailedError("the joint network gave a value that is no number")
+    tokens, durations = logits[: blank + 1], logits[blank + 1 :]
+    token = int(tokens.argmax())
+    return Decision(
+        token=token,
+        probability=float(1.0 / np.exp(tokens - tokens[token]).sum(dtype=np.float64)),
+        duration_index=int(durations.argmax()),
+    )
+
+
+def check_logits(logits: NDArray[np.float32], networks: Networks[P], folder: Path) -> None:
+    """Raise `ModelUnusableError` unless there is one logit for each token and each duration."""
+    tokens, durations = networks.blank + 1, len(networks.durations)
+    if logits.shape != (tokens + durations,):
+        raise ModelUnusableError(
+            f"the joint network in '{folder}' gives {logits.size} values, not {tokens + durations}:"
+            f" {tokens} tokens with blank and {durations} durations",
+            HINT,
+        )
+
+
+class TransducerBackend(Generic[P]):
+    """Keeps the `Backend` protocol over given networks. Runtimes bring networks, not loops."""
+
+    def __init__(
+        self,
+        networks: Networks[P],
+        vocab: Vocab,
+        *,
+        max_samples: int,
+        close: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._networks: Networks[P] | None = networks
+        self._vocab = vocab
+        self._max_samples = max_samples
+        self._close = close
+
+    @property
+    def max_samples(self) -> int:
+        """Longest window one call accepts, in samples at 16 kHz."""
+        return self._max_samples
+
+    def transcribe(self, window: Samples, /) -> Hypothesis:
+        """Transcribe one window of shape (n,), 1 to `max_samples` samples.
+
+        Tokens without text are left out, though the predictor saw them; no token reaches past the
+        window. Raises `ValueError` for another length or after `close`, and what the networks
+        raise.
+        """
+        if self._networks is None:
+            raise ValueError("the backend is closed")
+        if window.ndim != 1 or not 1 <= len(window) <= self._max_samples:
+            raise ValueError(f"a window of shape {window.shape}, not of 1 to {self._max_samples}")
+        emissions = greedy(self._networks, self._networks.encode(window))
+        tokens = (self._token(emission, len(window)) for emission in emissions)
+        return Hypothesis(tuple(token for token in tokens if token.piece))
+
+    def close(self) -> None:
+        """Let the networks go. A second call does nothing."""
+        if self._networks is not None:
+            self._networks = None
+            self._close()
+
+    def _token(self, emission: Emission, samples: int) -> Token:
+        start = min(emission.frame * FRAME, samples - 1)
+        return Token(
+            id=emission.token,
+            piece=self._vocab.piece(emission.token),
+            start=start,
+            duration=min(emission.duration * FRAME, samples - start),
+            probability=emission.probability,
+        )

@@ -1,0 +1,1 @@
+"""Whether a recording would work, and what a model costs."""

@@ -1,0 +1,635 @@
+"""What is here to record with, what is wrong with it, and the cure.
+
+Looks and asks, and changes nothing: no microphone is opened, no internet socket, no file is
+written, but for what the libraries behind PortAudio leave, JACK's in /dev/shm and libpulse's in
+~/.config. What may crash or hang, PortAudio and the runtimes, is asked in processes of its own, all
+at once and for a limited time, so that the answer comes on a broken machine too.
+"""
+
+import importlib
+import importlib.metadata
+import importlib.util
+import json
+import math
+import os
+import platform
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from parakeet_coreml import __version__
+from parakeet_coreml.audio.microphone import DeviceInfo, chosen, list_devices
+from parakeet_coreml.audio.samples import MAX_RATE, MIN_RATE
+from parakeet_coreml.errors import (
+    ModelCorruptError,
+    ModelMissingError,
+    ModelUnusableError,
+    NoDeviceError,
+    ParakeetError,
+    StorageError,
+    UsageError,
+)
+from parakeet_coreml.protocol.json_lines import plain
+from parakeet_coreml.selection import Choice
+from parakeet_coreml.store import locate
+from parakeet_coreml.store.manifest import Manifest, published
+from parakeet_coreml.store.state import STAGING, state_of
+
+SCHEMA = 1
+"""The form of the JSON object; new keys do not change it."""
+
+DEVICES = "devices"
+RUNTIMES = {"coreml": "coremltools", "onnx": "onnxruntime", "mlx": "parakeet_mlx"}
+"""The package behind each backend."""
+
+PROBES = (DEVICES, *RUNTIMES)
+"""What is asked in a process of its own."""
+
+PATIENCE = 30.0
+"""Seconds all of them together may take; a first import from a slow disk takes some."""
+
+LIBRARIES = (
+    *("click", "coremltools", "mlx", "numpy", "onnxruntime", "parakeet-mlx", "sounddevice"),
+    *("soundfile", "soxr", "urllib3"),
+)
+
+NEEDED = ("numpy", "soxr")
+"""Without these, no recording; the runtimes and sounddevice are asked."""
+
+INSTALL = {
+    "onnx": "pip install 'onnxruntime>=1.22,<2'",
+    "mlx": "pip install 'parakeet-coreml[mlx]'",
+    "coreml": "pip install 'coremltools>=9.0,<9.2'",
+}
+
+AGAIN = "pip install --force-reinstall parakeet-coreml"
+
+UNITS = ("cpu_and_ne", "all", "cpu_and_gpu", "cpu_only")
+
+SECRET = re.compile(r"//[^/@\s]*@")
+"""Name and password in an address."""
+
+Fields = dict[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Something that is wrong."""
+
+    code: str
+    """As in a recording's `error` line."""
+    exit_code: int
+    message: str
+    cure: str
+    blocking: bool
+    """Whether the recording that was asked about would fail of it."""
+
+    @classmethod
+    def of(cls, error: ParakeetError, *, blocking: bool = True) -> "Problem":
+        """Return the problem that an error tells of."""
+        return cls(error.name, error.exit_code, error.message, error.hint, blocking)
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """Whether a backend can run here; not whether a model is there."""
+
+    name: str
+    chosen: bool
+    runs: bool
+    runtime: str
+    """`onnxruntime 1.30.0`, `reference` (our evaluator); empty if it does not run."""
+    reason: str = ""
+    cure: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class HashedFile:
+    """A file that was read whole."""
+
+    path: str
+    bytes: int
+    sha256: str | None
+    """Null if it cannot be read."""
+    ok: bool
+
+
+@dataclass(slots=True)
+class ModelState:
+    """A model in one form, and how far it is here."""
+
+    name: str
+    backend: str
+    chosen: bool
+    state: str
+    """`built in`, `folder`, `installed`, `partial`, `damaged`, `missing` or `unreadable`."""
+    bytes: int
+    """When complete; 0 where no manifest says so."""
+    done_bytes: int
+    path: str | None
+    verified: bool | None = None
+    """Whether every hash is right; null if they were not asked, or nothing states them."""
+    files: list[HashedFile] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Report:
+    """Everything that was found; the fields are the keys of the JSON object."""
+
+    schema: int
+    exit_code: int
+    """Of the recording that was asked about, as far as can be told without making it."""
+    version: str
+    python: Fields
+    system: Fields
+    libraries: dict[str, str | None]
+    """Versions; null where a package is absent or nameless."""
+    selected: Fields
+    backends: list[Runtime]
+    compute_units: Fields
+    devices: list[DeviceInfo]
+    models: list[ModelState]
+    paths: dict[str, str | None]
+    caches: list[Fields]
+    environment: dict[str, str]
+    problems: list[Problem]
+
+    def to_json(self) -> Fields:
+        """Return the JSON object. Numbers that are none are null."""
+        found = asdict(self)
+        for device in found["devices"]:
+            device["rate"] = device["rate"] if math.isfinite(device["rate"]) else None
+        return found
+
+    def to_text(self) -> str:
+        """Return what a person wants to know, the verdict last."""
+        return "\n".join(plain(line) for line in _told(self))
+
+
+def examine(choice: Choice, device: str | None, *, verify: bool = False) -> Report:
+    """Find out what a recording from the microphone with these options would meet.
+
+    With `verify`, every byte of the models that are here is read. Takes `PATIENCE` and some seconds
+    at most without it. Raises nothing a user can cause.
+    """
+    probes = Probes()
+    problems: list[Problem] = []
+    root = _root(choice, problems)
+    rows = _models(choice, root, problems, verify=verify)
+    answers = probes.answers()
+    devices = _devices(answers[DEVICES], device, problems)
+    problems += _lacking_libraries()
+    backends = [_runtime(name, choice, answers[name], problems) for name in RUNTIMES]
+    first = next((problem for problem in problems if problem.blocking), None)
+    return Report(
+        schema=SCHEMA,
+        exit_code=first.exit_code if first else 0,
+        version=__version__,
+        python=_python(),
+        system=_system(),
+        libraries={name: _version(name) for name in LIBRARIES},
+        selected=_selected(choice, device),
+        backends=backends,
+        compute_units=_compute_units(choice),
+        devices=devices,
+        models=rows,
+        paths=_paths(root),
+        caches=list(_caches(root)),
+        environment=_environment(),
+        problems=problems,
+    )
+
+
+# Questions to other processes
+
+
+def answer(what: str) -> str:
+    """Answer one of `PROBES` with one line of JSON; the part that runs in its own process."""
+    # The kernel ends a probe that is stuck in a library, should nobody be there to do it.
+    signal.alarm(round(PATIENCE))
+    try:
+        if what == DEVICES:
+            return json.dumps({"devices": [asdict(found) for found in list_devices()]})
+        return json.dumps({"runtime": runtime_of(what)})
+    except ParakeetError as error:
+        fields = {"message": error.message, "cure": error.hint}
+    except ImportError as error:
+        fields = {"message": f"it will not load: {error}", "cure": INSTALL.get(what, AGAIN)}
+    return json.dumps({"failed": fields})
+
+
+def runtime_of(backend: str) -> str:
+    """Load a backend's runtime, no model, and return its name and version.
+
+    Raises `ImportError` or `ModelUnusableError` if it is absent or will not load, and may crash.
+    """
+    # Imported here, for each may be absent.
+    if backend == "onnx":
+        importlib.import_module("parakeet_coreml.backends.onnx")
+        return f"onnxruntime {sys.modules['onnxruntime'].__version__}"
+    if backend == "mlx":
+        from parakeet_coreml.backends import mlx  # noqa: PLC0415  see above
+
+        return f"mlx {mlx.mx.__version__}"
+    from parakeet_coreml.backends import binding  # noqa: PLC0415  see above
+
+    if binding.runtime() == "coreml":
+        binding.proxy_class()  # only whether it loads
+    return binding.runtime()
+
+
+class Probes:
+    """One process for each question, all at work from the start."""
+
+    def __init__(self) -> None:
+        self._until = time.monotonic() + PATIENCE
+        self._asked = {what: _ask(what) for what in PROBES}
+
+    def answers(self) -> dict[str, Fields]:
+        """Wait for all of them. An answer has `failed` in it, or else what was asked."""
+        return {what: self._answer(asked) for what, asked in self._asked.items()}
+
+    def _answer(self, asked: "subprocess.Popen[str] | str") -> Fields:
+        if isinstance(asked, str):
+            return _failed(asked)
+        try:
+            stdout, stderr = asked.communicate(timeout=max(0.0, self._until - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            asked.kill()
+            with suppress(subprocess.TimeoutExpired):  # a stuck kernel call outlives even that
+                asked.communicate(timeout=1.0)
+            return _failed(f"no answer within {PATIENCE:g} s")
+        try:
+            found = json.loads((stdout.splitlines() or [""])[-1])
+        except ValueError:
+            return _failed(_end_of(asked.returncode, stderr))
+        return found if isinstance(found, dict) else _failed("an answer that makes no sense")
+
+
+def _ask(what: str) -> "subprocess.Popen[str] | str":
+    """Start a probe; where that fails, return why."""
+    own = [] if getattr(sys, "frozen", False) else ["-P", "-m", "parakeet_coreml"]
+    try:
+        return subprocess.Popen(
+            [sys.executable, *own, "doctor", "--probe", what],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            encoding="utf-8",
+            errors="replace",
+        )
+    except OSError as error:
+        return f"no process could be started: {error.strerror}"
+
+
+def _failed(message: str) -> Fields:
+    return {"failed": {"message": message, "cure": ""}}
+
+
+def _end_of(code: int, stderr: str) -> str:
+    """Say how a probe ended that gave no answer."""
+    if code < 0:
+        return f"it crashed: {signal.strsignal(-code) or -code}"
+    return f"it failed: {(stderr.strip().splitlines() or [f'exit code {code}'])[-1]}"
+
+
+# Microphones and runtimes
+
+
+def _devices(found: Fields, wanted: str | None, problems: list[Problem]) -> list[DeviceInfo]:
+    """Return the microphones, and find out whether the one asked for would do."""
+    try:
+        devices = _listed(found)
+    except NoDeviceError as error:
+        problems.append(Problem.of(error))
+        return []
+    try:
+        _check_rate(chosen(devices, wanted))
+    except NoDeviceError as error:
+        problems.append(Problem.of(error))
+    return devices
+
+
+def _listed(found: Fields) -> list[DeviceInfo]:
+    match found:
+        case {"devices": [*devices]}:
+            return [DeviceInfo(**fields) for fields in devices if isinstance(fields, dict)]
+        case {"failed": {"message": str(message), "cure": str(cure)}}:
+            raise NoDeviceError(f"cannot ask for microphones: {message}", cure)
+    raise NoDeviceError("cannot ask for microphones: an answer that makes no sense")
+
+
+def _check_rate(device: DeviceInfo) -> None:
+    if not MIN_RATE <= device.rate <= MAX_RATE:  # true for NaN
+        raise NoDeviceError(
+            f"{device.name!r} records at {device.rate:g} Hz, outside {MIN_RATE} to {MAX_RATE}",
+            "choose another one: parakeet-coreml progressive-record --device NAME",
+        )
+
+
+def _runtime(backend: str, choice: Choice, found: Fields, problems: list[Problem]) -> Runtime:
+    """Return whether a backend runs; that it does not is a problem if it is the chosen one."""
+    wanted = backend == choice.backend_name
+    match found:
+        case {"runtime": str(runtime)}:
+            return Runtime(backend, wanted, runs=True, runtime=runtime)
+        case {"failed": {"message": str(message), "cure": str(cure)}}:
+            reason, cure = message, cure or INSTALL[backend]
+        case _:
+            reason, cure = "an answer that makes no sense", INSTALL[backend]
+    if wanted:
+        error = ModelUnusableError(f"backend '{backend}' does not run here: {reason}", cure)
+        problems.append(Problem.of(error))
+    return Runtime(backend, wanted, runs=False, runtime="", reason=reason, cure=cure)
+
+
+def _lacking_libraries() -> Iterator[Problem]:
+    for name in NEEDED:
+        if importlib.util.find_spec(name) is None:
+            yield Problem.of(ParakeetError(f"the package {name} is absent", AGAIN))
+
+
+def _compute_units(choice: Choice) -> Fields:
+    apple = sys.platform == "darwin"
+    return {
+        "choices": list(UNITS),
+        "selected": choice.units,
+        "used": apple and choice.backend_name == "coreml",
+        "neural_engine": apple and platform.machine() == "arm64",
+    }
+
+
+# Models
+
+
+def _root(choice: Choice, problems: list[Problem]) -> Path | None:
+    """Return the models folder; None if there is no home folder to have it in."""
+    try:
+        return locate.absolute(choice.folder or locate.default_models_dir())
+    except StorageError as error:
+        problems.append(Problem.of(error, blocking=False))
+        return None
+
+
+def _models(
+    choice: Choice, root: Path | None, problems: list[Problem], *, verify: bool
+) -> list[ModelState]:
+    """Return every model, and find out whether the one asked for is here."""
+    rows = [*_built_in(choice), *_published(choice, root)]
+    try:
+        spec = choice.spec()
+        if not any(row.chosen for row in rows):
+            size = _size(Path(spec.directory))
+            rows.append(
+                ModelState(spec.model, spec.backend, True, "folder", size, size, spec.directory)  # noqa: FBT003  a field
+            )
+    except ParakeetError as error:
+        problems.insert(0, Problem.of(error))
+    for row in rows:
+        if verify and row.state in {"installed", "built in", "folder"}:
+            _verify(row, choice)
+        if row.verified is False:
+            problems.append(_damaged(row, choice))
+        elif row.state in {"damaged", "partial"} and not row.chosen:
+            problems.append(_unfinished(row, choice))
+    return rows
+
+
+def _built_in(choice: Choice) -> Iterator[ModelState]:
+    name = locate.BUILT_IN
+    for backend in RUNTIMES:
+        try:
+            folder = locate.resolve(name, backend).directory
+        except (UsageError, ModelMissingError, ModelCorruptError):
+            continue
+        size = _size(folder)
+        wanted = (choice.model, choice.backend_name) == (name, backend)
+        yield ModelState(name, backend, wanted, "built in", size, size, str(folder))
+
+
+def _published(choice: Choice, root: Path | None) -> Iterator[ModelState]:
+    for manifest in published():
+        wanted = (choice.model, choice.backend_name) == (manifest.name, manifest.backend)
+        row = ModelState(
+            manifest.name, manifest.backend, wanted, "unreadable", manifest.size, 0, None
+        )
+        if root is not None:
+            row.path = str(root / manifest.folder)
+            with suppress(StorageError, OSError):
+                row.state, row.done_bytes = state_of(manifest, root)
+        yield row
+
+
+def _damaged(row: ModelState, choice: Choice) -> Problem:
+    """Return the problem of a model with a wrong hash."""
+    wrong = next(file.path for file in row.files if not file.ok)
+    error = ModelCorruptError(
+        f"model '{row.name}' is damaged: '{wrong}' does not have the SHA-256 of its manifest",
+        _cure(row, choice),
+    )
+    return Problem.of(error, blocking=row.chosen)
+
+
+def _unfinished(row: ModelState, choice: Choice) -> Problem:
+    """Return the problem of a model that nobody asked for."""
+    kind = ModelCorruptError if row.state == "damaged" else ModelMissingError
+    error = kind(f"model '{row.name}' for {row.backend} is {row.state}", _cure(row, choice))
+    return Problem.of(error, blocking=False)
+
+
+def _cure(row: ModelState, choice: Choice) -> str:
+    manifest = _manifest_of(row)
+    if manifest is not None:
+        return locate.download_command(manifest, choice.folder)
+    return AGAIN if row.state == "built in" else "make or copy the model folder again"
+
+
+def _manifest_of(row: ModelState) -> Manifest | None:
+    """Return the manifest of a published model."""
+    if row.state in {"folder", "built in"}:
+        return None
+    pair = row.name, row.backend
+    return next(found for found in published() if (found.name, found.backend) == pair)
+
+
+def _verify(row: ModelState, choice: Choice) -> None:
+    """Hash a model's files and compare them with what is stated, if anything is."""
+    folder = Path(row.path or "")
+    manifest = _manifest_of(row)
+    if choice.backend_name == "scripted" and row.chosen:
+        return
+    if manifest is None:
+        hashes = _own_hashes(folder)
+        stated = {path: sha256 for path, sha256 in hashes.items() if _is_of(row.backend, path)}
+    else:
+        stated = {file.path: file.sha256 for file in manifest.files}
+    row.files = [_hashed(folder / path, path, sha256) for path, sha256 in stated.items()]
+    if row.files:
+        row.verified = all(file.ok for file in row.files)
+
+
+FORMS = {"onnx": (".onnx",), "coreml": (".mlpackage", ".mlmodelc"), "mlx": (".safetensors",)}
+"""What only one backend reads; a bundle may be without the other forms of a model."""
+
+
+def _is_of(backend: str, path: str) -> bool:
+    """Tell whether a file belongs to the model's form for a backend, or to all of them."""
+    own = FORMS.get(backend, ())
+    others = {suffix for form in FORMS.values() for suffix in form if suffix not in own}
+    return Path(path.partition("/")[0]).suffix not in others
+
+
+def _own_hashes(folder: Path) -> dict[str, str]:
+    """Return SHA-256 by path, as our conversions state them; nothing if they do not."""
+    for name in locate.OWN_MANIFESTS:
+        with suppress(OSError, ValueError, TypeError, KeyError, RecursionError):
+            match json.loads((folder / name).read_text(encoding="utf-8")):
+                case {"files": dict(files)}:
+                    return {path: str(stated["sha256"]) for path, stated in files.items()}
+                case {"files": [*files]}:
+                    return {str(stated["path"]): str(stated["sha256"]) for stated in files}
+    return {}
+
+
+def _hashed(path: Path, name: str, stated: str) -> HashedFile:
+    read: list[int] = []
+    try:
+        found = locate.sha256(path, on_bytes=read.append)
+    except (StorageError, ValueError):  # a name with a NUL is no file's
+        return HashedFile(name, sum(read), None, ok=False)
+    return HashedFile(name, sum(read), found, ok=found == stated)
+
+
+# The machine
+
+
+def _python() -> Fields:
+    return {
+        "version": platform.python_version(),
+        "implementation": platform.python_implementation(),
+        "executable": sys.executable,
+        "frozen": bool(getattr(sys, "frozen", False)),
+    }
+
+
+def _system() -> Fields:
+    about = os.uname()
+    return {
+        "system": about.sysname,
+        "release": about.release,
+        "machine": about.machine,
+        "macos": platform.mac_ver()[0] or None,
+        "cores": os.cpu_count(),
+    }
+
+
+def _selected(choice: Choice, device: str | None) -> Fields:
+    return {
+        "model": choice.model,
+        "backend": choice.backend_name,
+        "compute_units": choice.units,
+        "device": device,
+        "models_dir": choice.models_dir,
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _paths(root: Path | None) -> dict[str, str | None]:
+    return {
+        "program": str(Path(sys.argv[0]).absolute()),
+        "package": str(Path(__file__).parents[1]),
+        "built_in_model": str(locate.BUILT_IN_DIRECTORY),
+        "models_dir": None if root is None else str(root),
+    }
+
+
+def _caches(root: Path | None) -> Iterator[Fields]:
+    """Yield what takes room and may be removed while nothing runs."""
+    if root is not None:
+        for what, name in (("unfinished downloads", STAGING), ("compiled packages", "compiled")):
+            yield _cache(what, root / name)
+    home = os.environ.get("HOME", "")
+    if sys.platform == "darwin" and home:
+        # Core ML names a process's folder by its bundle or its file.
+        names = {"parakeet-coreml", "python3", "org.python.python", Path(sys.executable).name}
+        for name in sorted(names):
+            folder = Path(home, "Library", "Caches", name, "com.apple.e5rt.e5bundlecache")
+            yield _cache("Core ML's compiled models", folder)
+
+
+def _cache(what: str, path: Path) -> Fields:
+    return {"what": what, "path": str(path), "bytes": _size(path)}
+
+
+def _size(folder: Path) -> int:
+    """Return the bytes of the files in a folder, 0 if there is none."""
+    total = 0
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            with suppress(OSError):
+                total += Path(parent, name).lstat().st_size
+    return total
+
+
+def _environment() -> dict[str, str]:
+    """Return our own variables, without passwords."""
+    own = (name for name in sorted(os.environ) if name.startswith("PARAKEET_COREML_"))
+    return {name: SECRET.sub("//***@", os.environ[name]) for name in own}
+
+
+# For people
+
+
+def _told(report: Report) -> Iterator[str]:
+    """Yield the lines of the report."""
+    system, python, selected = report.system, report.python, report.selected
+    yield (
+        f"parakeet-coreml {report.version}, Python {python['version']}, "
+        f"{system['system']} {system['macos'] or system['release']} {system['machine']}"
+    )
+    yield f"models in {report.paths['models_dir'] or '?'}"
+    for name, value in report.environment.items():
+        yield f"{name}={value}"
+    yield from ("", "Backends")
+    for backend in report.backends:
+        state = backend.runtime if backend.runs else f"does not run: {backend.reason}"
+        if state == "reference":
+            state = "reference evaluator: slow, for checking models off a Mac"
+        yield f"{_mark(backend.chosen)} {backend.name:7} {state}"
+    if report.compute_units["used"]:
+        yield f"  compute units: {report.compute_units['selected']}"
+    yield from ("", "Microphones")
+    if not report.devices:
+        yield "  none"
+    for device in report.devices:
+        yield f"{_mark(device.is_default)} {device.index:3}  {device.name}  ({device.rate:g} Hz)"
+    yield from ("", "Models")
+    for row in report.models:
+        hashes = {None: "", True: ", every hash is right", False: ", HASHES DIFFER"}[row.verified]
+        yield f"{_mark(row.chosen)} {row.name:8} {row.backend:7} {row.state}{hashes}"
+    yield ""
+    for problem in report.problems:
+        yield f"{'Error' if problem.blocking else 'Warning'}: {problem.message}"
+        yield from (f"  {line}" for line in problem.cure.splitlines())
+    what = f"{selected['model']} on {selected['backend']}"
+    if report.exit_code:
+        yield f"A recording with {what} would end with exit code {report.exit_code}."
+    else:
+        yield f"A recording with {what} would work."
+
+
+def _mark(marked: object) -> str:
+    return "*" if marked else " "

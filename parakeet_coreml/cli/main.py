@@ -1,0 +1,314 @@
+"""The command line: parse, wire, exit codes. Decides nothing about audio."""
+
+import errno
+import json
+import os
+import sys
+from collections.abc import Callable
+from typing import Any, NoReturn, TypeVar
+
+import click
+
+from parakeet_coreml import __version__
+from parakeet_coreml.audio.samples import MAX_RATE, MIN_RATE, SAMPLE_RATE
+from parakeet_coreml.backends.registry import NAMES
+from parakeet_coreml.errors import OutputLostError, ParakeetError
+from parakeet_coreml.host import stdio
+from parakeet_coreml.timing import Waterfall
+
+_Command = TypeVar("_Command", bound=Callable[..., object])
+
+EXIT_CODES = """\b
+Exit codes:
+  0  ok, also when nobody spoke      20  model missing
+  1  internal error                  21  model corrupt
+  2  wrong usage, unreadable input   22  model will not load
+ 10  no microphone                   23  backend failed
+ 11  microphone silent               24  download failed
+ 12  microphone lost                 30  output lost
+ 13  transcription too far behind    31  disk error
+ 40  did not end when told to        130, 143  left at once
+"""
+
+
+class Commands(click.Group):
+    """Commands that are imported when they are used, for each brings its own libraries."""
+
+    def list_commands(self, _ctx: click.Context) -> list[str]:
+        """Return the names in the order of a first use."""
+        return ["progressive-record", "devices", "models", "warm", "doctor", "schema"]
+
+    def get_command(self, _ctx: click.Context, name: str) -> click.Command | None:
+        """Return the command of that name."""
+        if name == "models":
+            from parakeet_coreml.cli import models  # noqa: PLC0415  see the class
+
+            return models.models
+        if name == "schema":
+            from parakeet_coreml.protocol import schema  # noqa: PLC0415  see the class
+
+            return schema.command
+        return self.commands.get(name)
+
+
+COMPLETE = "_PARAKEET_COREML_COMPLETE"
+"""Where click looks for the shell that asks for completions."""
+COMPLETIONS = [
+    f"{shell}_{what}" for shell in ("bash", "zsh", "fish") for what in ("source", "complete")
+]
+
+SETTINGS = {"auto_envvar_prefix": "PARAKEET_COREML", "show_default": True}
+"""Of commands whose options can be set in the environment, as one variable for all of them."""
+
+_MODEL_OPTIONS = (
+    click.option(
+        "--model",
+        default="v3",
+        metavar="v3|v2|110m|tiny-en|DIR",
+        help="Model; tiny-en is built in and understands little.",
+    ),
+    click.option(
+        "--models-dir", metavar="DIR", help="Where models lie.  [default: user-data folder]"
+    ),
+    click.option(
+        "--backend",
+        type=click.Choice(["auto", *NAMES]),
+        default="auto",
+        help="Who runs it; auto: coreml on an Apple-silicon Mac, onnx elsewhere.",
+    ),
+    click.option(
+        "--compute-units",
+        type=click.Choice(["cpu_and_ne", "all", "cpu_and_gpu", "cpu_only"]),
+        help="For coreml.  [default: cpu_and_ne; cpu_and_gpu on macOS 14]",
+    ),
+)
+
+device_option = click.option(
+    "--device", metavar="NAME|INDEX", help="Microphone; part of its name will do."
+)
+
+json_option = click.option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    allow_from_autoenv=False,
+    help="One JSON object instead of text.",
+)
+
+
+def model_options(command: _Command) -> _Command:
+    """Give a command the options that say which model runs on what: the fields of `Choice`."""
+    for option in reversed(_MODEL_OPTIONS):
+        command = option(command)
+    return command
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="parakeet-coreml", message="%(prog)s %(version)s")
+def main() -> None:
+    """Dictation engine: microphone to words, as JSON lines, while the person still speaks.
+
+    \b
+    parakeet-coreml progressive-record --model tiny-en --input speech.wav
+    parakeet-coreml progressive-record --model tiny-en --format text
+    """  # noqa: D301  \b is click's
+
+
+@main.command(
+    "progressive-record",
+    epilog=EXIT_CODES,
+    context_settings=SETTINGS,
+)
+@click.option(
+    "--input",
+    default="mic",
+    metavar="mic|FILE|-",
+    help="The microphone, a sound file, or raw mono PCM on stdin.",
+)
+@click.option("--realtime", is_flag=True, help="Play FILE at 1x, as a microphone would.")
+@click.option(
+    "--input-rate",
+    type=click.IntRange(MIN_RATE, MAX_RATE),
+    default=SAMPLE_RATE,
+    metavar="HZ",
+    help="Sample rate of raw PCM.",
+)
+@click.option(
+    "--input-encoding",
+    type=click.Choice(["s16le", "f32le"]),
+    default="s16le",
+    help="Encoding of raw PCM.",
+)
+@device_option
+@model_options
+@click.option("--chunk-seconds", type=float, default=15.0, help="Audio behind one line, 5 to 120.")
+@click.option("--overlap-seconds", type=float, default=2.0, help="Audio two windows share.")
+@click.option("--max-seconds", type=float, default=14_400.0, help="Stop after this much audio.")
+@click.option(
+    "--events",
+    default="",
+    metavar="NAMES|all",
+    help="More lines: hello, ready, level, speech, partial, warning, timing.",
+)
+@click.option("--meta", is_flag=True, help="More keys: times, backend, model, reason, account.")
+@click.option("--words", is_flag=True, help="Words with times in each chunk.")
+@click.option(
+    "--format", type=click.Choice(["json", "text"]), default="json", help="Lines or text."
+)
+@click.option("--in-process", is_flag=True, help="No worker process; for debugging.")
+@click.pass_obj
+def progressive_record(waterfall: Waterfall, /, **settings: Any) -> int:  # noqa: ANN401  click checks them
+    """Record and transcribe until told to stop; one JSON line per chunk on stdout.
+
+    Stop with a line `stop` on stdin, by closing stdin, or with Ctrl-C: what was said is still
+    transcribed, and the last line is always `done`. `cancel` or a second Ctrl-C leaves at once.
+
+    Every option can be set in the environment: --chunk-seconds as PARAKEET_COREML_CHUNK_SECONDS.
+    """
+    from parakeet_coreml.recording.session import Options, record  # noqa: PLC0415  not for --help
+
+    return record(Options(**settings), waterfall=waterfall)
+
+
+@main.command()
+@click.option("--json", "as_json", is_flag=True, help="One JSON array instead of a table.")
+def devices(*, as_json: bool) -> int:
+    """List the microphones; * marks the default one."""
+    from dataclasses import asdict  # noqa: PLC0415  only here
+
+    from parakeet_coreml.audio.microphone import list_devices  # noqa: PLC0415  PortAudio only here
+
+    found = list_devices()
+    if as_json:
+        click.echo(json.dumps([asdict(device) for device in found]))
+        return 0
+    from parakeet_coreml.protocol.json_lines import plain  # noqa: PLC0415  only here
+
+    if not found:
+        stdio.say("No microphone is there; connect one, or start the audio server")
+    for device in found:
+        mark = "*" if device.is_default else " "
+        click.echo(
+            f"{mark} {device.index:3}  {plain(device.name)}  "
+            f"({device.channels} ch, {device.rate:g} Hz, {plain(device.host_api)})"
+        )
+    return 0
+
+
+@main.command(context_settings=SETTINGS)
+@model_options
+@json_option
+def warm(*, as_json: bool, **chosen: Any) -> int:  # noqa: ANN401  click checks them
+    """Load a model and run it twice on noise, and say what that took.
+
+    The first load of a Core ML model compiles it, which is kept: run this after `models download`
+    and the first recording starts at once. Ends with the exit code a recording would.
+
+    \b
+    --json prints one object, values null where it did not come to them:
+      schema             1; new keys do not change it
+      exit_code          0, or as `error` says
+      backend, model, compute_units, runtime, directory
+      load_ms            loading, as a recording's `ready` line tells it
+      ready_ms           from the start of its process until it is loaded
+      window_ms          length of the noise
+      first_window_ms, second_window_ms
+      restarts           processes that had to be replaced
+      error              null, or code, message, hint
+    """  # noqa: D301  \b is click's
+    from parakeet_coreml.checks.warm import warm as run_warm  # noqa: PLC0415  likewise
+    from parakeet_coreml.selection import Choice  # noqa: PLC0415  not for --help
+
+    report = run_warm(Choice(**chosen))
+    if report.error is not None:
+        stdio.say(f"Error: {report.error['message']}\n{report.error['hint']}".rstrip())
+    _show(report.to_json() if as_json else report.to_text() if report.error is None else "")
+    return report.exit_code
+
+
+@main.command(context_settings=SETTINGS)
+@model_options
+@device_option
+@click.option(
+    "--verify", is_flag=True, allow_from_autoenv=False, help="Read and hash every model file."
+)
+@json_option
+@click.option("--probe", hidden=True, allow_from_autoenv=False)
+def doctor(
+    *,
+    device: str | None,
+    verify: bool,
+    as_json: bool,
+    probe: str | None,
+    **chosen: Any,  # noqa: ANN401  click checks them
+) -> int:
+    """Say what is here to record with, what is wrong, and the cure.
+
+    Exit code 0 if a recording from the microphone with these options would work, else the one it
+    would end with. Opens no microphone and no socket and writes no file; whether the system lets
+    this program listen only a recording can tell, and whether a model loads, `warm`.
+
+    \b
+    --json prints one object:
+      schema         1; new keys do not change it
+      exit_code      0 if a recording would work
+      version        of parakeet-coreml
+      python         version, implementation, executable, frozen
+      system         system, release, machine, macos, cores
+      libraries      version by name, null if absent
+      selected       model, backend, compute_units, device, models_dir
+      backends       [name, chosen, runs, runtime, reason, cure]
+      compute_units  choices, selected, used, neural_engine
+      devices        [index, name, host_api, channels, rate, is_default]
+      models         [name, backend, chosen, state, bytes, done_bytes, path, verified,
+                     files: [path, bytes, sha256, ok], with --verify]
+      paths          program, package, built_in_model, models_dir
+      caches         [what, path, bytes]
+      environment    our variables that are set
+      problems       [code, exit_code, message, cure, blocking]
+    """  # noqa: D301  \b is click's
+    from parakeet_coreml.checks import doctor as examination  # noqa: PLC0415  not for --help
+    from parakeet_coreml.selection import Choice  # noqa: PLC0415  likewise
+
+    if probe is not None:
+        _show(examination.answer(probe))
+        return 0
+    report = examination.examine(Choice(**chosen), device, verify=verify)
+    _show(report.to_json() if as_json else report.to_text())
+    return report.exit_code
+
+
+def _show(found: dict[str, object] | str) -> None:
+    """Print a report: a JSON object on one line, or text."""
+    from parakeet_coreml.protocol.json_lines import encode  # noqa: PLC0415  not for --help
+
+    if isinstance(found, dict):
+        click.echo(encode(found), nl=False)
+    elif found:
+        click.echo(found)
+
+
+def run(waterfall: Waterfall) -> NoReturn:
+    """Run the command line and leave with its exit code; never a traceback for a user's error."""
+    sys.excepthook = stdio.die
+    try:
+        code = main.main(obj=waterfall, prog_name="parakeet-coreml", standalone_mode=False)
+    except click.ClickException as error:
+        error.show(sys.stderr)
+        code = error.exit_code
+    except click.Abort:
+        code = 130
+    except ParakeetError as error:
+        stdio.say(f"Error: {error.message}" + (f"\n{error.hint}" if error.hint else ""))
+        code = error.exit_code
+    except OSError as error:  # help or a table for a full disk, completions that nobody reads
+        if error.errno not in (errno.ENOSPC, errno.EPIPE):
+            raise
+        code = OutputLostError.exit_code
+    except SystemExit as end:  # completions were printed, or else nobody reads the pipe
+        code = OutputLostError.exit_code if end.code else 0
+        asked = os.environ.get(COMPLETE, "")
+        if asked and asked not in COMPLETIONS:
+            stdio.say(f"Error: {COMPLETE} is {asked!r}; it may be {', '.join(COMPLETIONS)}")
+            code = click.UsageError.exit_code
+    stdio.leave(code if isinstance(code, int) else 0)

@@ -1,0 +1,1 @@
+"""What a host or a person reads: the types of line, their bytes, their schema."""

@@ -1,0 +1,240 @@
+"""Values to lines: the schema of what a host reads, and words for a person instead.
+
+Without options a recording prints exactly `chunk` lines and one `done`, besides `error`:
+
+    {"type":"chunk","index":0,"text":"fix the login bug","confidence":0.94,"elapsed_ms":52}
+    {"type":"error","code":"device_lost","message":"…","hint":"…"}
+    {"type":"done","totalChunks":1,"full_text":"fix the login bug"}
+
+Everything else is asked for with `--events`, `--meta` and `--words`. Within schema 1 types and keys
+are only added; readers ignore what they do not know. `lines` has the table of what a line holds.
+"""
+
+import json
+import os
+import threading
+import unicodedata
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Final, Protocol
+
+from parakeet_coreml import __version__
+from parakeet_coreml.audio.samples import to_ms
+from parakeet_coreml.errors import ParakeetError, UsageError
+from parakeet_coreml.recognition.words import Word, confidence_of, text_of
+
+if TYPE_CHECKING:  # mypy holds the lines to the table; start-up does without it
+    from parakeet_coreml.protocol.types import ChunkLine, DoneLine, ErrorLine, HelloLine, TimedWord
+
+SCHEMA: Final = 1
+"""Raised when a type or key is renamed, retyped or removed."""
+
+EVENTS = ("hello", "ready", "level", "speech", "partial", "warning", "timing")
+"""Types of line that are opt-in."""
+
+DROPPABLE = frozenset({"level", "partial"})
+"""Types of which a slow reader gets fewer."""
+
+MAX_LINE = 64 * 1024
+"""Bytes a line may have, `done` excepted."""
+
+MAX_TEXT = MAX_LINE // 32
+"""Characters of a text for people: escaped each takes up to 12 bytes, and a line may have two."""
+
+ESCAPED = frozenset({"Cc", "Cf", "Zl", "Zp"})
+"""Unicode categories that would act on a terminal or split a line."""
+
+CLEAR_LINE = "\r\x1b[K"
+"""Empties the line of a terminal that the cursor is in."""
+
+Value = str | int | float | bool | None | list["Value"] | dict[str, "Value"]
+
+
+class Put(Protocol):
+    """Takes one complete line, and whether it may be left out for a slow reader."""
+
+    def __call__(self, line: bytes, *, droppable: bool = False) -> None:
+        """Queue the line; never blocks."""
+
+
+def parse_events(names: str) -> frozenset[str]:
+    """Return the event types in a comma-separated list; `all` is every one.
+
+    Raises `UsageError` for a name that is not an event.
+    """
+    wanted = {name.strip() for name in names.split(",") if name.strip()}
+    unknown = sorted(wanted - set(EVENTS) - {"all"})
+    if unknown:
+        raise UsageError(f"--events does not know '{unknown[0]}'", f"choose of {', '.join(EVENTS)}")
+    return frozenset(EVENTS if "all" in wanted else wanted)
+
+
+def encode(fields: Mapping[str, object]) -> bytes:
+    """Return one line of JSON: compact, UTF-8, nothing in it that a terminal acts on."""
+    text = json.dumps(fields, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    if not text.isascii() or "\x7f" in text:
+        text = "".join(map(_safe, text))
+    return text.encode() + b"\n"
+
+
+def _safe(char: str) -> str:
+    category = unicodedata.category(char)
+    if category == "Cs":
+        return "\N{REPLACEMENT CHARACTER}"
+    if category not in ESCAPED:
+        return char
+    units = char.encode("utf-16-be")
+    return "".join(f"\\u{units[i]:02x}{units[i + 1]:02x}" for i in range(0, len(units), 2))
+
+
+def plain(text: str) -> str:
+    """Return text without what a terminal would act on, for people."""
+    return "".join(c if unicodedata.category(c) not in {*ESCAPED, "Cs"} else " " for c in text)
+
+
+def _cut(text: str) -> str:
+    """Return a text for people as far as it fits into a line: a worker may send any length."""
+    return text if len(text) <= MAX_TEXT else text[: MAX_TEXT - 1] + "…"
+
+
+class JsonLines:
+    """The lines of one recording for a host, `done` last and once."""
+
+    def __init__(self, put: Put, *, events: frozenset[str], meta: bool, words: bool) -> None:
+        self._put = put
+        self._events = events
+        self._meta = meta
+        self._words = words
+        self._lock = threading.Lock()
+        self._texts: list[str] = []
+        self._open = True
+
+    @property
+    def full_text(self) -> str:
+        """Chunk texts so far, joined by one space, empty ones skipped."""
+        return " ".join(filter(None, self._texts))
+
+    def wants(self, event: str) -> bool:
+        """Tell whether an opt-in event was asked for."""
+        return event in self._events
+
+    def event(self, event: str, **fields: Value) -> None:
+        """Write an opt-in line if it was asked for."""
+        if event in self._events:
+            texts = {key: _cut(value) for key, value in fields.items() if isinstance(value, str)}
+            with self._lock:
+                self._write({"type": event, **fields, **texts}, droppable=event in DROPPABLE)
+
+    def hello(self) -> None:
+        """Write the first line: who speaks, in which schema."""
+        line: HelloLine = {
+            "type": "hello",
+            "schema": SCHEMA,
+            "version": __version__,
+            "pid": os.getpid(),
+            "features": [*EVENTS, "words", "meta", "stdin-commands"],
+        }
+        if self.wants("hello"):
+            with self._lock:
+                self._write(line)
+
+    def chunk(self, words: Iterable[Word], *, elapsed: float, start: int, stop: int) -> None:
+        """Write one chunk line."""
+        words = list(words)
+        with self._lock:
+            line: ChunkLine = {
+                "type": "chunk",
+                "index": len(self._texts),
+                "text": text_of(words),
+                "confidence": round(confidence_of(words), 2),
+                "elapsed_ms": round(elapsed * 1000),
+            }
+            if self._meta:
+                line |= {"start_ms": to_ms(start), "end_ms": to_ms(stop)}
+            if self._words and self._open:
+                timed: ChunkLine = {**line, "words": [_timed(word) for word in words]}
+                line = timed if len(encode(timed)) <= MAX_LINE else line
+            if self._open:
+                self._texts.append(text_of(words))
+            self._write(line)
+
+    def error(self, error: ParakeetError) -> None:
+        """Write a failure at once; lines for what was captured before it may follow."""
+        line: ErrorLine = {
+            "type": "error",
+            "code": error.name,
+            "message": _cut(error.message),
+            "hint": _cut(error.hint),
+        }
+        with self._lock:
+            self._write(line)
+
+    def done(self, **meta: Value) -> None:
+        """Write the last line; `meta` only with `--meta`. Whatever comes later is dropped."""
+        with self._lock:
+            line: DoneLine = {
+                "type": "done",
+                "totalChunks": len(self._texts),
+                "full_text": self.full_text,
+            }
+            self._write({**line, **(meta if self._meta else {})})
+            self._open = False
+
+    def _write(self, fields: Mapping[str, object], *, droppable: bool = False) -> None:
+        if self._open:
+            self._put(encode(fields), droppable=droppable)
+
+
+def _timed(word: Word) -> "TimedWord":
+    return {
+        "text": word.text,
+        "start_ms": to_ms(word.start),
+        "end_ms": to_ms(word.stop),
+        "confidence": round(confidence_of([word]), 2),
+    }
+
+
+class Text:
+    """The words of one recording for a person, as they come; failures go to stderr elsewhere.
+
+    In a file or pipe they become one line. On a `screen` every chunk is a line of its own, written
+    over the level meter that stderr may have drawn there.
+    """
+
+    def __init__(self, put: Put, *, screen: bool) -> None:
+        self._put = put
+        self._screen = screen
+        self._lock = threading.Lock()
+        self._begun = False
+        self._open = True
+
+    def wants(self, _event: str) -> bool:
+        """Tell that a person gets no events here."""
+        return False
+
+    def event(self, event: str, **fields: Value) -> None:
+        """Leave events out."""
+
+    def hello(self) -> None:
+        """Leave the greeting out."""
+
+    def chunk(self, words: Iterable[Word], *, elapsed: float, start: int, stop: int) -> None:  # noqa: ARG002  Report's shape
+        """Write the words behind those before."""
+        text = plain(text_of(words))
+        with self._lock:
+            if text and self._open:
+                space = " " if self._begun else ""
+                shown = f"{CLEAR_LINE}{text}\n" if self._screen else space + text
+                self._put(shown.encode())
+                self._begun = True
+
+    def error(self, error: ParakeetError) -> None:
+        """Leave failures to stderr."""
+
+    def done(self, **_meta: Value) -> None:
+        """End the line."""
+        with self._lock:
+            if self._open and self._screen:
+                self._put(CLEAR_LINE.encode())
+            elif self._open and self._begun:
+                self._put(b"\n")
+            self._open = False

@@ -1,0 +1,1 @@
+"""16 kHz audio in, lines of words out."""

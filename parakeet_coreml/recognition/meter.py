@@ -1,0 +1,113 @@
+"""What is heard live: levels, where speech starts and ends, and digital silence."""
+
+import math
+from collections import deque
+from collections.abc import Callable
+
+import numpy as np
+
+from parakeet_coreml.audio.samples import SAMPLE_RATE, Samples, to_ms
+from parakeet_coreml.recognition import energy
+
+LEVEL_SPAN = SAMPLE_RATE // 10
+"""Samples a level covers: ten levels a second."""
+
+CLIPPING = 0.99
+"""A peak from here on is called clipping."""
+
+QUIETEST_DB = -120.0
+"""What digital silence is called, for JSON has no minus infinity."""
+
+FLOOR_SPAN = 30 * SAMPLE_RATE // energy.TICK
+"""Ticks the noise floor is taken from."""
+
+FLOOR_EVERY = 25
+"""Ticks between two looks at the noise floor: 0.5 s."""
+
+Emit = Callable[..., None]
+"""Takes the name of an event and its fields."""
+
+
+def decibels(level: float) -> float:
+    """Return a level from 0 to 1 in dB of full scale, one decimal."""
+    return round(20 * math.log10(level), 1) if level > 1e-6 else QUIETEST_DB  # noqa: PLR2004  -120 dB
+
+
+class Ear:
+    """Listens to the 16 kHz audio as it comes; costs next to nothing where nobody asked.
+
+    `level` and `speaking` take the fields of those events, None where they are not wanted; `silent`
+    is called once when the first `silent_after` samples are all zero.
+    """
+
+    def __init__(
+        self,
+        *,
+        silent: Callable[[], None],
+        silent_after: int,
+        level: Emit | None,
+        speaking: Emit | None,
+    ) -> None:
+        self._silent = silent
+        self._silent_after = silent_after
+        self._level, self._speaking = level, speaking
+        self._rest = np.empty(0, dtype=np.float32)
+        self._levels: deque[float] = deque(maxlen=FLOOR_SPAN)
+        self._floor = energy.FLOOR_MIN
+        self._ticks = self._loud = self._quiet = 0
+        self._in_speech = False
+        self.sounded = False
+        """Whether anything but digital zeros was heard."""
+
+    def heard(self, block: Samples, start: int) -> None:
+        """Listen to one piece of audio that begins at sample `start`."""
+        if not self.sounded:
+            self._look_for_sound(block, start)
+        if self._level is not None or self._speaking is not None:
+            self._listen(block, start)
+
+    def _look_for_sound(self, block: Samples, start: int) -> None:
+        self.sounded = bool(block.any())
+        if not self.sounded and start < self._silent_after <= start + len(block):
+            self._silent()
+
+    def _listen(self, block: Samples, start: int) -> None:
+        audio = np.concatenate((self._rest, block))
+        first = start - len(self._rest)
+        spans = len(audio) // LEVEL_SPAN
+        for at in range(0, spans * LEVEL_SPAN, LEVEL_SPAN):
+            span = audio[at : at + LEVEL_SPAN]
+            if self._level is not None:
+                self._level("level", t_ms=to_ms(first + at + LEVEL_SPAN), **_level_of(span))
+            if self._speaking is not None:
+                self._follow(span, first + at)
+        self._rest = audio[spans * LEVEL_SPAN :]
+
+    def _follow(self, span: Samples, first: int) -> None:
+        """Tell where speech starts and ends, tick by tick."""
+        for index, level in enumerate(energy.levels_of(span).tolist()):
+            self._levels.append(level)
+            if self._ticks % FLOOR_EVERY == 0:
+                self._floor = energy.floor_of(np.array(self._levels, dtype=np.float32))
+            self._ticks += 1
+            self._loud = self._loud + 1 if level > energy.START * self._floor else 0
+            self._quiet = 0 if level > energy.END * self._floor else self._quiet + 1
+            now = first + (index + 1) * energy.TICK
+            if not self._in_speech and self._loud >= energy.START_TICKS:
+                self._say("start", now - self._loud * energy.TICK)
+            elif self._in_speech and self._quiet >= energy.END_TICKS:
+                self._say("end", now - self._quiet * energy.TICK)
+
+    def _say(self, state: str, sample: int) -> None:
+        self._in_speech = state == "start"
+        if self._speaking is not None:
+            self._speaking("speech", state=state, t_ms=to_ms(sample))
+
+
+def _level_of(span: Samples) -> dict[str, float | int | bool]:
+    peak = float(np.abs(span).max())
+    return {
+        "rms_db": decibels(float(np.sqrt(np.mean(np.square(span))))),
+        "peak_db": decibels(peak),
+        "clipping": peak >= CLIPPING,
+    }

@@ -1,0 +1,1 @@
+"""One recording: its parts, the host it serves, and how it ends."""

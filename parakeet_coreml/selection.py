@@ -1,0 +1,51 @@
+"""What the options of a model mean: which backend, which files, which compute units."""
+
+import platform
+from dataclasses import dataclass
+from pathlib import Path
+
+from parakeet_coreml.backends.base import BackendSpec
+from parakeet_coreml.store import locate
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The options that recording, `doctor` and `warm` share."""
+
+    model: str = "v3"
+    models_dir: str | None = None
+    backend: str = "auto"
+    compute_units: str | None = None
+
+    @property
+    def backend_name(self) -> str:
+        """The backend by name, `auto` resolved."""
+        return locate.auto_backend() if self.backend == "auto" else self.backend
+
+    @property
+    def units(self) -> str:
+        """The compute units, the default resolved."""
+        return self.compute_units or default_units()
+
+    @property
+    def folder(self) -> Path | None:
+        """The folder of models that was given; None is the default one."""
+        return Path(self.models_dir) if self.models_dir else None
+
+    def spec(self) -> BackendSpec:
+        """Find the model's files, by names and sizes. Raises what `locate.resolve` raises."""
+        model = locate.resolve(self.model, self.backend_name, self.folder)
+        folder = str(self.folder.absolute()) if self.folder else ""
+        return BackendSpec(
+            self.backend_name, model.name, str(model.directory), self.units, models_dir=folder
+        )
+
+    def verify(self) -> None:
+        """Read every byte of the model. Raises what `locate.verify` raises."""
+        locate.verify(self.model, self.backend_name, self.folder)
+
+
+def default_units() -> str:
+    """Return the Neural Engine, except on macOS 14, where it crashes on long recordings."""
+    macos = platform.mac_ver()[0]
+    return "cpu_and_gpu" if macos.split(".")[0] == "14" else "cpu_and_ne"

@@ -1,0 +1,364 @@
+"""Which model files there are, where they lie, and whether they are what they should be.
+
+A published model is described by a manifest that ships with the package: repository, 40-digit
+revision, and path, size and SHA-256 of every file. It is installed in one folder of the models
+folder, named `<name>-<backend>-<revision>`, whose `MANIFEST.json` is written last: a folder without
+it does not count. `resolve` looks at names and sizes only, because it runs before every recording;
+`verify` reads every byte. Neither opens a socket, and neither changes anything on disk.
+"""
+
+import json
+import os
+import pwd
+import shlex
+import stat
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from parakeet_coreml.errors import ModelCorruptError, ModelMissingError, StorageError, UsageError
+from parakeet_coreml.store.manifest import (
+    MARKER,
+    PUBLISHED,
+    SCHEMA,
+    Manifest,
+    is_count,
+    no_form,
+    parse_durations,
+    parse_manifest,
+    shipped,
+)
+
+BUILT_IN = "tiny-en"
+"""The model that ships inside the package."""
+
+NAMES = (*PUBLISHED, BUILT_IN)
+"""What `--model` takes besides a folder."""
+
+BUILT_IN_DIRECTORY = Path(__file__).parents[1] / "tiny_en"
+
+OWN_MANIFESTS = (MARKER, "manifest.json")
+"""In a folder that was not downloaded: the hub's name, and that of our conversions."""
+
+LAYOUTS: dict[str, tuple[tuple[str, ...], ...]] = {
+    "onnx": (
+        ("vocab.txt",),
+        ("encoder-model.int8.onnx", "encoder-model.onnx"),
+        ("decoder_joint-model.int8.onnx", "decoder_joint-model.onnx"),
+    ),
+    "coreml": (
+        ("Preprocessor.mlmodelc", "Preprocessor.mlpackage"),
+        ("Decoder.mlmodelc", "Decoder.mlpackage"),
+        (
+            "JointDecisionv3.mlmodelc",
+            "JointDecision.mlmodelc",
+            "JointDecisionv3.mlpackage",
+            "JointDecision.mlpackage",
+        ),
+        ("parakeet_vocab.json", "vocab.json"),
+    ),
+    "mlx": (("config.json",), ("model.safetensors",)),
+}
+"""What a model folder holds, by backend: of every row, one of its names.
+
+Core ML's Encoder is not asked for: 110m has it fused into its Preprocessor.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A model that is present, as far as names and sizes tell."""
+
+    name: str
+    """Name for people: `v3`, `tiny-en`, or the folder's name."""
+    backend: str
+    directory: Path
+    """Absolute; for the backend `scripted`, the script's path."""
+    blank: int | None = None
+    """Blank id, where a manifest states it; never to be guessed from the vocabulary's length."""
+    durations: tuple[int, ...] | None = None
+    """Durations by index, in encoder frames, where a manifest states them."""
+
+
+def default_models_dir() -> Path:
+    """Return the platform's folder for models; it need not exist.
+
+    Raises `StorageError` if the user has no home folder.
+    """
+    if sys.platform == "darwin":
+        return _home() / "Library" / "Application Support" / "parakeet-coreml" / "models"
+    data = os.environ.get("XDG_DATA_HOME", "")
+    base = Path(data) if Path(data).is_absolute() else _home() / ".local" / "share"
+    return base / "parakeet-coreml" / "models"
+
+
+def _home() -> Path:
+    home = os.environ.get("HOME", "")
+    if not Path(home).is_absolute():
+        try:
+            home = pwd.getpwuid(os.getuid()).pw_dir
+        except KeyError:
+            home = ""
+    if not Path(home).is_absolute():
+        raise StorageError(
+            "no home folder: HOME is not set and the user database names none",
+            "say where models lie with --models-dir DIR",
+        )
+    return Path(home)
+
+
+def auto_backend() -> str:
+    """Return what `--backend auto` means here."""
+    return "coreml" if sys.platform == "darwin" and os.uname().machine == "arm64" else "onnx"
+
+
+def resolve(name: str, backend: str, models_dir: Path | None = None) -> Model:
+    """Find the files of model `name` for `backend`; takes a few milliseconds at most.
+
+    `name` is one of `NAMES` or a folder (for `scripted`, a script); `models_dir` defaults to
+    `default_models_dir()`. Raises `UsageError` if there is no such model, `ModelMissingError` if
+    it is not installed, `ModelCorruptError` if a file of it is not what its manifest says,
+    `StorageError` if a folder cannot be read.
+    """
+    if backend == "scripted":
+        return _script(name)
+    if backend not in LAYOUTS:
+        raise UsageError(f"no backend '{backend}'", f"backends are {', '.join(LAYOUTS)}")
+    if name == BUILT_IN:
+        return _built_in(backend)
+    if name in PUBLISHED:
+        return installed(shipped(name, backend), models_dir)
+    return _folder(name, backend)
+
+
+# Installed models
+
+
+def installed(wanted: Manifest, models_dir: Path | None = None) -> Model:
+    """Return a published model, checked by names and sizes.
+
+    Raises `ModelMissingError` if no completed installation of these files is there,
+    `ModelCorruptError` if a file is absent or has another size, `StorageError` if the folder is a
+    link or cannot be read.
+    """
+    directory = absolute(models_dir or default_models_dir()) / wanted.folder
+    refuse_newer(directory)
+    try:
+        committed = _committed(wanted, directory)
+        wrong = [file for file in wanted.files if not _has_size(directory / file.path, file.size)]
+    except OSError as error:
+        raise StorageError(f"cannot read '{directory}': {error.strerror}") from error
+    if not committed:
+        raise ModelMissingError(
+            f"model '{wanted.name}' is not installed for backend '{wanted.backend}'",
+            download_command(wanted, models_dir),
+        )
+    if wrong:
+        raise ModelCorruptError(
+            f"model '{wanted.name}' is damaged: '{directory / wrong[0].path}' is absent, "
+            f"a link, or not {wrong[0].size} bytes long",
+            download_command(wanted, models_dir),
+        )
+    return Model(wanted.name, wanted.backend, directory, wanted.blank, wanted.durations)
+
+
+def download_command(wanted: Manifest, models_dir: Path | None = None) -> str:
+    """Return the command that installs or repairs a model; `None` is the default folder."""
+    command = f"parakeet-coreml models download {wanted.name} --backend {wanted.backend}"
+    return f"{command} --models-dir {shlex.quote(str(models_dir))}" if models_dir else command
+
+
+def refuse_newer(directory: Path) -> None:
+    """Leave alone what a newer version of this tool wrote: raise `ModelMissingError`."""
+    try:
+        content = json.loads((directory / MARKER).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return
+    schema = content.get("schema") if isinstance(content, dict) else None
+    if isinstance(schema, int) and schema > SCHEMA:
+        raise ModelMissingError(
+            f"'{directory}' was written by a newer version of parakeet-coreml",
+            "update parakeet-coreml, or choose another folder with --models-dir",
+        )
+
+
+def _committed(wanted: Manifest, directory: Path) -> bool:
+    """Return whether the folder carries the marker of exactly these files."""
+    try:
+        if not stat.S_ISDIR(directory.lstat().st_mode):
+            raise StorageError(f"'{directory}' is not a folder", "move it away")
+        names = os.listdir(directory)  # noqa: PTH208  names are all that is needed
+        text = (directory / MARKER).read_text(encoding="utf-8")
+        found = parse_manifest(text)
+    except (FileNotFoundError, UnicodeDecodeError, ModelCorruptError):
+        return False
+    return found.same_files(wanted) and not any(name.endswith(".partial") for name in names)
+
+
+def _has_size(path: Path, size: int) -> bool:
+    """Return whether `path` is a plain file of `size` bytes; a link is not."""
+    try:
+        entry = path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return stat.S_ISREG(entry.st_mode) and entry.st_size == size
+
+
+def absolute(path: Path) -> Path:
+    """Return `path` from the root, links kept: the path is what Core ML's cache is keyed by."""
+    return Path(os.path.abspath(path))  # noqa: PTH100  Path.absolute keeps `..`
+
+
+# The built-in model, folders and scripts
+
+
+def _built_in(backend: str) -> Model:
+    forms = tuple(form for form in LAYOUTS if not _lacking(BUILT_IN_DIRECTORY, form))
+    if not forms:
+        raise ModelMissingError(
+            f"the built-in model is absent from '{BUILT_IN_DIRECTORY}'", "install again"
+        )
+    if backend not in forms:
+        raise no_form(BUILT_IN, backend, forms)
+    return _local(BUILT_IN, backend, BUILT_IN_DIRECTORY)
+
+
+def _folder(name: str, backend: str) -> Model:
+    """Take `name` as a folder: 2 not a folder's name, 20 incomplete, 31 unreadable."""
+    directory = absolute(Path(name))
+    if not name:
+        raise UsageError("no model is named", f"names are {', '.join(NAMES)}")
+    try:
+        mode = directory.stat().st_mode
+        if not stat.S_ISDIR(mode):
+            raise UsageError(f"'{name}' is not a folder", _expected(backend))
+        os.listdir(directory)  # noqa: PTH208  asks whether it can be read
+        lacking = _lacking(directory, backend)
+    except FileNotFoundError as error:
+        if os.sep in name:
+            raise ModelMissingError(f"no folder '{name}'", _expected(backend)) from error
+        known = f"names are {', '.join(NAMES)}; anything else is a folder"
+        raise UsageError(f"no model and no folder '{name}'", known) from error
+    except ValueError as error:
+        raise UsageError(f"{name!r} is no folder's name: {error}") from error
+    except OSError as error:
+        raise StorageError(f"cannot read '{name}': {error.strerror}") from error
+    if lacking:
+        raise ModelMissingError(
+            f"'{name}' is no model for backend '{backend}': it lacks {' or '.join(lacking)}",
+            _expected(backend),
+        )
+    return _local(directory.name, backend, directory)
+
+
+def _lacking(directory: Path, backend: str) -> tuple[str, ...]:
+    """Return the first row of the layout that the folder does not fulfil, or nothing."""
+    for row in LAYOUTS[backend]:
+        if not any((directory / name).exists() for name in row):
+            return row
+    return ()
+
+
+def _expected(backend: str) -> str:
+    rows = [" or ".join(row) for row in LAYOUTS[backend]]
+    return f"a model folder for {backend} holds: {'; '.join(rows)}"
+
+
+def _local(name: str, backend: str, directory: Path) -> Model:
+    """Return a model of no published manifest; its own, if any, may state blank and durations."""
+    path = next((p for n in OWN_MANIFESTS if (p := directory / n).is_file()), None)
+    if path is None:
+        return Model(name, backend, directory)
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise ModelCorruptError(f"cannot read '{path}': {error}") from error
+    if not isinstance(content, dict):
+        raise ModelCorruptError(f"'{path}' is not a JSON object")
+    blank, durations = content.get("blank"), content.get("durations")
+    if not (blank is None or is_count(blank)):
+        raise ModelCorruptError(f"'{path}': blank is not a whole number")
+    if durations is not None:
+        durations = parse_durations(durations)
+    return Model(name, backend, directory, blank, durations)
+
+
+def _script(name: str) -> Model:
+    path = absolute(Path(name))
+    if not path.is_file():
+        raise UsageError(f"no script '{name}'", "with --backend scripted, --model is a JSON script")
+    return Model(path.name, "scripted", path)
+
+
+# Verifying
+
+READ = 1 << 20
+"""Bytes read at a time; hashing a megabyte takes about a millisecond."""
+
+
+def verify(
+    name: str,
+    backend: str,
+    models_dir: Path | None = None,
+    *,
+    on_bytes: Callable[[int], None] = lambda _: None,
+) -> Model:
+    """Read every byte of a model and compare it with the manifest; the disk sets the pace.
+
+    `on_bytes` is told how many bytes were read since it was last told. Models without a manifest
+    of files (a folder, the built-in one) are only resolved. Raises what `resolve` raises, and
+    `ModelCorruptError` naming the first file that differs. Deletes nothing.
+    """
+    model = resolve(name, backend, models_dir)
+    if name in PUBLISHED and backend != "scripted":
+        wanted = shipped(name, backend)
+        verify_files(wanted, model.directory, models_dir, on_bytes=on_bytes)
+    return model
+
+
+def verify_files(
+    wanted: Manifest,
+    directory: Path,
+    models_dir: Path | None = None,
+    *,
+    on_bytes: Callable[[int], None] = lambda _: None,
+) -> None:
+    """Compare every file in `directory` with its SHA-256; as `verify` does.
+
+    `models_dir` is what the hint of the error repeats.
+    """
+    for file in wanted.files:
+        path = directory / file.path
+        if sha256(path, on_bytes=on_bytes) != file.sha256:
+            raise ModelCorruptError(
+                f"model '{wanted.name}' is damaged: "
+                f"'{path}' does not have the SHA-256 of its manifest",
+                download_command(wanted, models_dir),
+            )
+
+
+def sha256(
+    path: Path | str,
+    *,
+    folder: int | None = None,
+    on_bytes: Callable[[int], None] = lambda _: None,
+) -> str:
+    """Return the SHA-256 of a plain file, in hexadecimal; `path` may count from an open `folder`.
+
+    Raises `StorageError` if it cannot be read, or is a link or a pipe.
+    """
+    import hashlib  # noqa: PLC0415  loads OpenSSL; `resolve` does without
+
+    digest = hashlib.sha256()
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK  # a pipe without a writer must not block
+    try:
+        with os.fdopen(os.open(path, flags, dir_fd=folder), "rb") as stream:
+            if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+                raise StorageError(f"'{path}' is not a plain file")
+            while block := stream.read(READ):
+                digest.update(block)
+                on_bytes(len(block))
+    except OSError as error:
+        raise StorageError(f"cannot read '{path}': {error.strerror}") from error
+    return digest.hexdigest()
