@@ -110,3 +110,23 @@ class Backend(Protocol):
     def close(self) -> None:
         """Let the model go. A second call does nothing."""
         ...
+
+
+class Supervised(Backend, Protocol):
+    """A backend in a process of its own, which is waited for, replaced and killed."""
+
+    @property
+    def restarts(self) -> int:
+        """Processes started after the first one."""
+        ...
+
+    def wait_ready(self) -> BackendInfo:
+        """Wait until the model is loaded and return what it says of itself.
+
+        Raises `ModelMissingError`, `ModelCorruptError` or `ModelUnusableError`.
+        """
+        ...
+
+    def kill(self) -> None:
+        """End it at once and for good, from any thread."""
+        ...

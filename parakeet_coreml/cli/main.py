@@ -165,7 +165,8 @@ def progressive_record(waterfall: Waterfall, /, **settings: Any) -> int:  # noqa
 
     Every option can be set in the environment: --chunk-seconds as PARAKEET_COREML_CHUNK_SECONDS.
     """
-    from parakeet_coreml.recording.session import Options, record  # noqa: PLC0415  not for --help
+    from parakeet_coreml.recording.options import Options  # noqa: PLC0415  not for --help
+    from parakeet_coreml.recording.session import record  # noqa: PLC0415  likewise
 
     return record(Options(**settings), waterfall=waterfall)
 

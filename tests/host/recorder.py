@@ -391,7 +391,8 @@ PATCHED = """\
 import dataclasses, sys
 from parakeet_coreml.audio import file
 from parakeet_coreml.recognition import pipeline
-from parakeet_coreml.recording import session
+from parakeet_coreml import selection
+from parakeet_coreml.recording import ending, session
 from parakeet_coreml.__main__ import main
 {changes}
 sys.argv[0] = "parakeet-coreml"
@@ -400,7 +401,7 @@ main()
 
 
 def patched(folder: Path, *changes: str) -> str:
-    """Return a `wrap` that runs the program with changes like `session.STUCK = 1.0`."""
+    """Return a `wrap` that runs the program with changes like `ending.STUCK_LIMIT = 1.0`."""
     program = folder / "patched.py"
     program.write_text(PATCHED.format(changes="\n".join(changes)))
     # Behind the interpreter and its switches come the arguments of the program itself.

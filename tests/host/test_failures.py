@@ -402,7 +402,7 @@ def test_a_storm_of_hangups_is_one_graceful_stop(start: Start, two_words: Path) 
 
 def test_a_slow_model_is_waited_for_when_a_file_is_stopped(start: Start, tmp_path: Path) -> None:
     wav = write_wav(tmp_path / "long.wav", sound(*WORDS, rest=60.0))
-    wrap = patched(tmp_path, "recording.CAPTURE_STUCK = 1.0")
+    wrap = patched(tmp_path, "ending.CAPTURE_LIMIT = 1.0")
     recorder = start("--input", wav, "--meta", script={"delay_s": 4.0}, wrap=wrap)
     recorder.until("chunk", index=0)
     recorder.send(signal.SIGINT)
@@ -425,7 +425,7 @@ def test_a_source_that_does_not_end_is_left_behind_with_the_words_so_far(
 ) -> None:
     wav = write_wav(tmp_path / "long.wav", sound(*WORDS, rest=60.0))
     wrap = patched(
-        tmp_path, "recording.CAPTURE_STUCK = 1.0", "files.FileSource.stop = lambda self: None"
+        tmp_path, "ending.CAPTURE_LIMIT = 1.0", "file.FileSource.stop = lambda self: None"
     )
     recorder = start("--input", wav, "--realtime", *SHORT, wrap=wrap)
     recorder.until("chunk", index=0)
@@ -439,7 +439,7 @@ def test_a_source_that_does_not_end_is_left_behind_also_after_another_failure(
 ) -> None:
     wav = write_wav(tmp_path / "long.wav", sound(*WORDS, rest=60.0))
     wrap = patched(
-        tmp_path, "recording.CAPTURE_STUCK = 1.0", "files.FileSource.stop = lambda self: None"
+        tmp_path, "ending.CAPTURE_LIMIT = 1.0", "file.FileSource.stop = lambda self: None"
     )
     failing = {"failures": {"0": {"how": "error", "attempts": 9}}}
     recorder = start("--input", wav, "--realtime", *SHORT, wrap=wrap, script=failing)

@@ -246,10 +246,10 @@ def test_a_first_compile_is_waited_for_even_then(start: Start, tmp_path: Path) -
     # The one backend that compiles; what it opens here is the tones.
     wrap = patched(
         tmp_path,
-        "choose = recording.Choice.spec",
-        "recording.Choice.spec = lambda self: dataclasses.replace(choose(self), backend='coreml')",
-        "start = recording.Recording._start_worker",
-        "recording.Recording._start_worker = lambda self, spec: "
+        "choose = selection.Choice.spec",
+        "selection.Choice.spec = lambda self: dataclasses.replace(choose(self), backend='coreml')",
+        "start = session.Recording._start_worker",
+        "session.Recording._start_worker = lambda self, spec: "
         "start(self, dataclasses.replace(spec, backend='scripted'))",
     )
     wav = write_wav(tmp_path / "quiet.wav", sound(rest=20.0))

@@ -1,0 +1,270 @@
+"""How a recording ends: facts in, orders out. Pure; whatever decides an end is decided here.
+
+`Ending` is a value. `Ending.on(fact)` gives the next value and the orders to carry out, in order.
+`session` turns what happens on its threads into facts and carries the orders out; it decides
+nothing. `TABLE` is the whole of it: the first row whose phase, fact and condition fit counts, and
+where none does nothing is ordered. What a fact leaves behind in any phase (`_noted`): the first
+reason counts, the first failure sets the exit code, and a user who leaves overrules both.
+
+    recording ──stop──▶ stopping ──finished──▶ draining ──drained──▶ left
+        └──────────────finished───────────────────▲
+    any of the three ──aborted, reader lost──▶ left at once
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from parakeet_coreml.errors import OutputLostError
+
+CAPTURE_LIMIT = 15.0
+"""Seconds a source may take to end after it was told to stop."""
+
+STUCK_LIMIT = 720.0
+"""Seconds without any movement after a stop; above every limit that has an error of its own."""
+
+
+class Phase(StrEnum):
+    """How far the end has come."""
+
+    RECORDING = "recording"
+    STOPPING = "stopping"
+    """Told to end; the rest is transcribed."""
+    DRAINING = "draining"
+    """`done` is on its way to the reader."""
+    LEFT = "left"
+    """Nothing is to be done any more."""
+
+
+class Order(StrEnum):
+    """What is to be carried out."""
+
+    STOP_SOURCE = "stop source"
+    KILL_WORKER = "kill worker"
+    SAY_DEADLINE = "say that nothing moves"
+    WRITE_DONE = "write done"
+    DRAIN = "wait for the reader"
+    FLUSH = "give the reader a moment"
+    SAY_UNREAD = "say that text is lost"
+    SAY_READER_LOST = "say that nobody reads"
+    REFUSE = "refuse the call"
+    LET_GO = "close everything"
+    LEAVE = "leave at once"
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Somebody wants the recording to end in order; `now` is on the monotonic clock."""
+
+    reason: str
+    now: float
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """Something went wrong: the error's name and exit code. It ends nothing by itself."""
+
+    name: str
+    exit_code: int
+
+
+@dataclass(frozen=True, slots=True)
+class Captured:
+    """The source has ended, and nothing more will be captured."""
+
+
+@dataclass(frozen=True, slots=True)
+class NothingToDecode:
+    """All audio is there, and none of it has to go through the model."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """All that could be transcribed has been written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The call turned out to be wrong before the protocol began."""
+
+
+@dataclass(frozen=True, slots=True)
+class Drained:
+    """The reader took everything, or was waited for long enough; `whole` says which."""
+
+    whole: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ReaderLost:
+    """Nobody reads stdout any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Aborted:
+    """The user wants to leave now."""
+
+    exit_code: int
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """Time passes: the monotonic clock, and seconds since anything moved."""
+
+    now: float
+    idle: float
+
+
+Fact = (
+    Stop | Failed | Captured | NothingToDecode | Finished | Refused
+    | Drained | ReaderLost | Aborted | Tick
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """What is known about the end of one recording."""
+
+    live: bool = True
+    """The source plays at its own pace: only such a one can hang."""
+    compiles: bool = False
+    """Loading may compile the model for minutes, which a kill would lose."""
+    phase: Phase = Phase.RECORDING
+    reason: str | None = None
+    exit_code: int = 0
+    stopped_at: float | None = None
+    captured: bool = False
+    nothing_to_decode: bool = False
+
+    def on(self, fact: Fact) -> tuple["Ending", tuple[Order, ...]]:
+        """Return what is known after a fact, and what is to be done about it."""
+        if self.phase is Phase.LEFT:
+            return self, ()
+        noted = _noted(self, fact)
+        for rule in TABLE:
+            if self.phase in rule.phases and isinstance(fact, rule.fact) and rule.when(noted, fact):
+                return replace(noted, phase=rule.then or self.phase), rule.orders
+        return noted, ()
+
+    @property
+    def may_kill(self) -> bool:
+        """Whether the model is of no more use: an end was asked for and nothing is to decode."""
+        return self.reason is not None and self.nothing_to_decode and not self.compiles
+
+
+def _noted(ending: Ending, fact: Fact) -> Ending:
+    """Return the ending with what the fact says, whatever phase it is in."""
+    match fact:
+        case Stop(reason, now):
+            since = now if ending.stopped_at is None else ending.stopped_at
+            noted = replace(ending, reason=ending.reason or reason, stopped_at=since)
+        case Failed(name, code):
+            first = ending.exit_code or code
+            noted = replace(ending, reason=ending.reason or name, exit_code=first)
+        case Aborted(code):
+            noted = replace(ending, reason="cancel", exit_code=code)
+        case ReaderLost() | Drained(whole=False):
+            noted = replace(ending, exit_code=OutputLostError.exit_code)
+        case Captured():
+            noted = replace(ending, captured=True)
+        case NothingToDecode():
+            noted = replace(ending, nothing_to_decode=True)
+        case _:
+            noted = ending
+    return noted
+
+
+def always(_ending: Ending, _fact: Fact) -> bool:
+    """Tell that the row holds in any case."""
+    return True
+
+
+def nothing_left(ending: Ending, _fact: Fact) -> bool:
+    """Tell whether an end was asked for, nothing is to decode, and no compile would be lost."""
+    return ending.may_kill
+
+
+def hung(ending: Ending, fact: Fact) -> bool:
+    """Tell whether a live source does not end (15 s), or nothing at all moves (720 s)."""
+    if not isinstance(fact, Tick) or ending.stopped_at is None:
+        return False
+    # A source that can wait is held up by a slow model, and that has limits of its own.
+    capturing = ending.live and not ending.captured
+    source_hangs = capturing and fact.now - ending.stopped_at > CAPTURE_LIMIT
+    return source_hangs or fact.idle > STUCK_LIMIT
+
+
+def unread(_ending: Ending, fact: Fact) -> bool:
+    """Tell whether not all was taken."""
+    return isinstance(fact, Drained) and not fact.whole
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A row: in one of these phases, at this fact, if so, do that."""
+
+    phases: tuple[Phase, ...]
+    fact: type
+    when: Callable[[Ending, Fact], bool]
+    orders: tuple[Order, ...]
+    then: Phase | None = None
+    """The next phase; None stays."""
+
+
+RUNNING = (Phase.RECORDING, Phase.STOPPING)
+LISTENING = (*RUNNING, Phase.DRAINING)
+
+TABLE = (
+    Rule(RUNNING, Stop, nothing_left, (Order.STOP_SOURCE, Order.KILL_WORKER), Phase.STOPPING),
+    Rule(RUNNING, Stop, always, (Order.STOP_SOURCE,), Phase.STOPPING),
+    Rule(RUNNING, NothingToDecode, nothing_left, (Order.KILL_WORKER,)),
+    Rule(
+        (Phase.STOPPING,),
+        Tick,
+        hung,
+        (Order.SAY_DEADLINE, Order.WRITE_DONE, Order.DRAIN),
+        Phase.DRAINING,
+    ),
+    Rule(RUNNING, Refused, always, (Order.LET_GO, Order.REFUSE), Phase.LEFT),
+    Rule(RUNNING, Finished, always, (Order.WRITE_DONE, Order.DRAIN), Phase.DRAINING),
+    Rule((Phase.DRAINING,), Drained, unread, (Order.LET_GO, Order.SAY_UNREAD), Phase.LEFT),
+    Rule((Phase.DRAINING,), Drained, always, (Order.LET_GO,), Phase.LEFT),
+    Rule(
+        LISTENING,
+        ReaderLost,
+        always,
+        (Order.SAY_READER_LOST, Order.KILL_WORKER, Order.LEAVE),
+        Phase.LEFT,
+    ),
+    Rule(
+        RUNNING,
+        Aborted,
+        always,
+        (Order.WRITE_DONE, Order.FLUSH, Order.KILL_WORKER, Order.LEAVE),
+        Phase.LEFT,
+    ),
+    Rule(
+        (Phase.DRAINING,),
+        Aborted,
+        always,
+        (Order.FLUSH, Order.KILL_WORKER, Order.LEAVE),
+        Phase.LEFT,
+    ),
+)
+
+
+def table() -> str:
+    """Return `TABLE` as Markdown, for docs/DESIGN.md; a test holds the two together."""
+    rows = ["| in phase | fact | if | orders | then |", "|---|---|---|---|---|"]
+    for rule in TABLE:
+        said = (rule.when.__doc__ or "").splitlines()[0].rstrip(".")
+        condition = "" if rule.when is always else said.removeprefix("Tell whether ")
+        cells = (
+            ", ".join(rule.phases),
+            f"`{rule.fact.__name__}`",
+            condition,
+            ", ".join(rule.orders),
+            rule.then or "stays",
+        )
+        rows.append(f"| {' | '.join(cells)} |")
+    return "\n".join(rows)

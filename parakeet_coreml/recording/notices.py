@@ -1,0 +1,58 @@
+"""What a recording says besides its words: readiness, warnings and failures, in the right order."""
+
+import threading
+from collections import deque
+
+from parakeet_coreml.errors import ParakeetError
+from parakeet_coreml.host import stdio
+from parakeet_coreml.protocol.json_lines import JsonLines, Text, Value
+
+
+class Notices:
+    """Says things to the host and to people, from any thread.
+
+    Nothing reaches stdout before `accept`: a call that is refused leaves it empty. Warnings that
+    come earlier follow the greeting, and the microphone is ready before the model, whichever was
+    first.
+    """
+
+    def __init__(self, report: JsonLines | Text) -> None:
+        self._report = report
+        self._lock = threading.RLock()
+        self._early: list[tuple[str, str]] = []
+        self._unready = deque(("capture", "model"))
+        self._ready: dict[str, dict[str, Value]] = {}
+        self.accepted = False
+        """The protocol has begun, and its last line will be `done`."""
+
+    def accept(self) -> None:
+        """Begin the protocol. A second call does nothing."""
+        with self._lock:
+            if not self.accepted:
+                self.accepted = True
+                self._report.hello()
+                for code, message in self._early:
+                    self._report.event("warning", code=code, message=message)
+
+    def warn(self, code: str, message: str) -> None:
+        """Say what ends nothing."""
+        with self._lock:
+            if self.accepted:
+                self._report.event("warning", code=code, message=message)
+            else:
+                self._early.append((code, message))
+        stdio.say(f"Warning: {message}")
+
+    def fail(self, error: ParakeetError) -> None:
+        """Say a failure at once."""
+        self.accept()
+        self._report.error(error)
+        stdio.say(f"Error: {error.message}" + (f"\n{error.hint}" if error.hint else ""))
+
+    def ready(self, what: str, fields: dict[str, Value]) -> None:
+        """Say that `capture` or `model` is ready."""
+        with self._lock:
+            self._ready[what] = fields
+            while self._unready and self._unready[0] in self._ready:
+                first = self._unready.popleft()
+                self._report.event("ready", what=first, **self._ready[first])

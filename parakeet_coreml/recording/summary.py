@@ -1,0 +1,85 @@
+"""What the last lines say of a recording. Imports nothing heavy."""
+
+import sys
+import threading
+from typing import TYPE_CHECKING
+
+from parakeet_coreml.audio.samples import SAMPLE_RATE, to_ms
+from parakeet_coreml.audio.source import Source
+from parakeet_coreml.backends.base import BackendInfo, BackendSpec
+from parakeet_coreml.errors import ParakeetError, SilentMicrophoneError
+from parakeet_coreml.protocol.json_lines import Value
+
+if TYPE_CHECKING:  # NumPy must not load before the microphone runs
+    from parakeet_coreml.recognition.pipeline import Monitor
+
+UNREAD_TOLERANCE = 0.05
+"""Seconds of a file that may be left unread in silence: a rest that resampling rounds away."""
+
+
+def left_of(source: Source, used: int) -> str:
+    """Return what is to be said of a source that was left after `used` samples; "" if nothing."""
+    if source.seconds is None:
+        return "the rest of the file was left unread"
+    left = source.seconds - used / SAMPLE_RATE
+    return f"{left:.1f} s of the file were left unread" if left >= UNREAD_TOLERANCE else ""
+
+
+def meta(
+    info: BackendInfo | None, spec: BackendSpec | None, monitor: "Monitor | None", reason: str
+) -> dict[str, Value]:
+    """Return what `--meta` adds to the last line."""
+    fields = described(info)
+    account: dict[str, Value] = {}
+    if monitor is not None:
+        captured, transcribed, silent = monitor.captured, monitor.transcribed, monitor.silent
+        # Not the pipeline's own count: it may have been left behind with windows undecoded.
+        account = {
+            "captured": captured,
+            "transcribed": transcribed,
+            "silent": silent,
+            "lost": captured - transcribed - silent,
+        }
+    return {
+        "backend": fields.get("backend", spec.backend if spec else None),
+        "model": fields.get("model", spec.model if spec else None),
+        "stop_reason": reason,
+        "audio_ms": to_ms(monitor.captured) if monitor is not None else 0,
+        "samples": account,
+    }
+
+
+def described(info: BackendInfo | None) -> dict[str, Value]:
+    """Return what is said of a loaded model; nothing before it is loaded."""
+    if info is None:
+        return {}
+    fields: dict[str, Value] = {
+        "backend": info.backend,
+        "model": info.model,
+        "compute_units": info.compute_units,
+        "runtime": info.runtime,
+        "load_ms": info.load_ms,
+    }
+    return fields if info.warm is None else {**fields, "warm": info.warm}
+
+
+def silent_microphone() -> SilentMicrophoneError:
+    """Return the error of a microphone that gave only zeros, with what to do about it."""
+    hint = "check that the microphone is not muted; `parakeet-coreml devices` lists the others"
+    if sys.platform == "darwin":
+        hint = (
+            "allow the app that started this in System Settings, Privacy & Security, Microphone; "
+            "check that the microphone is not muted"
+        )
+    return SilentMicrophoneError("the microphone gave only digital silence", hint)
+
+
+def bug(args: threading.ExceptHookArgs) -> ParakeetError:
+    """Return the error of an exception that nobody expected."""
+    import traceback  # noqa: PLC0415  start-up is not for bugs
+
+    frames = traceback.extract_tb(args.exc_traceback)
+    where = f"{frames[-1].name}:{frames[-1].lineno}" if frames else "?"
+    kind = args.exc_type.__name__
+    message = f"internal error: {kind} in {where}: {args.exc_value}"
+    return ParakeetError(message, "please report this with the command line and the version")
