@@ -14,7 +14,8 @@ import threading
 import time
 from typing import Any
 
-from parakeet_coreml.audio.microphone import Microphone, list_devices
+from parakeet_coreml.audio.devices import list_devices
+from parakeet_coreml.audio.microphone import Microphone
 from parakeet_coreml.errors import ParakeetError
 
 
