@@ -20,14 +20,12 @@ from parakeet_coreml.audio.devices import HINT, chosen, inputs
 from parakeet_coreml.audio.pace import Pace
 from parakeet_coreml.audio.portaudio import library, one_line, within
 from parakeet_coreml.audio.samples import MAX_RATE, MIN_RATE, noise
+from parakeet_coreml.audio.source import Warn
 from parakeet_coreml.errors import DeviceLostError, NoDeviceError
 
 if TYPE_CHECKING:  # NumPy must not load before the microphone runs
     import numpy as np
     from numpy.typing import NDArray
-
-Warn = Callable[[str, str], None]
-"""Takes a code and a message of one line."""
 
 POLL = 0.2
 """Seconds between two looks into PortAudio's ring, which holds 0.5 s and more.
@@ -110,7 +108,7 @@ class Microphone:
         self.channels = 1
         self.seconds = 0.0
         """None of it is there before it was heard."""
-        self.device_name = ""
+        self.name = ""
         self.poll = POLL
         """Seconds after which sound is handed over; at once after `stop`."""
         self.lost_samples = 0
@@ -160,7 +158,7 @@ class Microphone:
             )
         if self._failure and not self._closed:
             raise DeviceLostError(
-                f"the microphone {self.device_name!r} stopped: {self._failure}",
+                f"the microphone {self.name!r} stopped: {self._failure}",
                 "text up to this point is complete; check the connection and start again",
             )
 
@@ -199,7 +197,7 @@ class Microphone:
             stream.start()
         except (sounddevice.PortAudioError, ValueError) as error:
             raise NoDeviceError(f"cannot open the microphone: {one_line(error)}", HINT) from error
-        self.rate, self.device_name = round(info.rate), info.name
+        self.rate, self.name = round(info.rate), info.name
         self._pace = Pace(self.rate, time.monotonic())
         self._stream = stream
         if self._closed:  # too late: the caller has given up on us
@@ -209,7 +207,7 @@ class Microphone:
         """Refuse a rate that the resampler must not see."""
         if not MIN_RATE <= self.rate <= MAX_RATE:
             raise NoDeviceError(
-                f"{self.device_name!r} records at {self.rate} Hz, outside {MIN_RATE} to {MAX_RATE}",
+                f"{self.name!r} records at {self.rate} Hz, outside {MIN_RATE} to {MAX_RATE}",
                 HINT,
             )
 

@@ -11,9 +11,10 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from parakeet_coreml.audio.samples import SAMPLE_RATE, Samples, to_ms, to_samples
+from parakeet_coreml.audio.source import Source
 from parakeet_coreml.backends.base import BackendInfo, BackendSpec
 from parakeet_coreml.backends.registry import open_backend
 from parakeet_coreml.errors import (
@@ -33,9 +34,6 @@ from parakeet_coreml.selection import Choice
 from parakeet_coreml.timing import Waterfall
 
 if TYPE_CHECKING:  # NumPy must not load before the microphone runs
-    import numpy as np
-    from numpy.typing import NDArray
-
     from parakeet_coreml.backends.base import Backend
     from parakeet_coreml.recognition.pipeline import Line, Monitor
 
@@ -59,32 +57,6 @@ HEARD = 0.05
 
 CAPTURE_STUCK = 15.0
 """Seconds a source may take to end after it was told to stop."""
-
-
-class Source(Protocol):
-    """Where audio comes from: a microphone, a file, or raw PCM on stdin."""
-
-    @property
-    def rate(self) -> int:
-        """Sample rate of the blocks, in Hz."""
-        ...
-
-    @property
-    def seconds(self) -> float | None:
-        """Length of what is there to be read, 0 where sound comes as it is made; None: unknown."""
-        ...
-
-    def blocks(self) -> "Iterator[NDArray[np.float32]]":
-        """Yield blocks of shape (n,) or (n, channels) at the source's rate."""
-        ...
-
-    def stop(self) -> None:
-        """End soon; what was heard before still comes. From any thread, returns at once."""
-        ...
-
-    def close(self) -> None:
-        """Let the device or file go."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -461,7 +433,7 @@ class Recording:
             stdio.say("Listening; Ctrl-C ends it")
         self._waterfall.mark("first_sample")
         device: dict[str, Value] = {
-            "name": getattr(source, "device_name", self._options.input),
+            "name": source.name,
             "sample_rate": source.rate,
         }
         self._tell_ready("capture", {"t_ms": 0, "device": device})

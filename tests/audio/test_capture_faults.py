@@ -150,7 +150,7 @@ def test_the_device_is_opened_mono_at_its_own_rate_with_a_deep_ring(fake: Fake) 
     heard(mic)
     assert fake.asked.pop("latency") in {0.5, 5.0}
     assert fake.asked == {"device": 0, "samplerate": RATE, "channels": 1, "dtype": "float32"}
-    assert (mic.rate, mic.channels, mic.device_name) == (RATE, 1, "Desk")
+    assert (mic.rate, mic.channels, mic.name) == (RATE, 1, "Desk")
 
 
 @pytest.mark.parametrize(("death", "why"), [(fails, "-9999"), (dies, "the device is gone")])

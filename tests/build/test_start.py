@@ -9,7 +9,7 @@ from pathlib import Path
 OURS = {
     *("parakeet_coreml", "errors", "selection", "timing", "cli", "cli.main"),
     *("audio", "audio.devices", "audio.microphone", "audio.pace", "audio.portaudio"),
-    *("audio.samples",),
+    *("audio.samples", "audio.source"),
     *("backends", "backends.base", "backends.registry", "backends.worker"),
     *("host", "host.stdio"),
     *("protocol", "protocol.json_lines"),

@@ -83,6 +83,7 @@ EARLY = [
     "backends.worker",
     "audio.microphone",
     "audio.portaudio",
+    "audio.source",
 ]
 """What loads before the microphone runs."""
 
