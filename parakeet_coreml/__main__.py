@@ -40,12 +40,12 @@ def main() -> None:
     stdio.secure_stdio()
     listens = command == "progressive-record" and not any(a.startswith("--input") for a in sys.argv)
     if listens or command in {"devices", "doctor"}:
-        from parakeet_coreml.audio import microphone  # only for the microphone
+        from parakeet_coreml.audio import portaudio  # only for the microphone
 
-        stdio.before_leaving.append(microphone.settle)
+        stdio.before_leaving.append(portaudio.settle)
         stdio.settle_before_signals()
         if listens:
-            microphone.preload()
+            portaudio.preload()
     from parakeet_coreml.cli.main import run  # a worker needs no click
 
     run(waterfall)

@@ -5,17 +5,15 @@ import re
 import stat
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from parakeet_coreml.audio.samples import MAX_CHANNELS, MAX_RATE, MIN_RATE
+from parakeet_coreml.audio.source import Warn
 from parakeet_coreml.errors import StorageError, UsageError
-
-Warn = Callable[[str, str], None]
-"""Takes a code and a message of one line."""
 
 REALTIME_BLOCK = 0.02
 """Seconds of sound in a block played at 1x."""
@@ -41,6 +39,7 @@ class FileSource:
 
     def __init__(self, path: str | os.PathLike[str], *, realtime: bool, warn: Warn) -> None:
         self._name = os.path.basename(os.fspath(path)) or os.fspath(path)  # noqa: PTH119  may be ""
+        self.name = os.fspath(path)
         self._realtime = realtime
         self._warn = warn
         self._stopped = threading.Event()

@@ -1,35 +1,31 @@
-"""The microphone as a source of blocks. Sole importer of sounddevice.
+"""The microphone as a source of blocks.
 
 Loads before everything else, so NumPy comes in with the first block only. PortAudio can hang for
-ever in any call, its import included, when the audio server is wedged: every call is made on a
-daemon thread, and nobody waits for one without a limit.
+ever in any call: every call is made on a daemon thread, and nobody waits for one without a limit.
 
     PortAudio's ring in C  --reader thread, never waits-->  queue of bytes  --blocks()-->  arrays
 
 The ring rides out a stalled interpreter, the queue a consumer that is busy elsewhere.
 """
 
-import contextlib
-import functools
 import math
-import os
 import queue
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
-from parakeet_coreml.audio.samples import noise
-from parakeet_coreml.errors import DeviceLostError, NoDeviceError, ParakeetError
+from parakeet_coreml.audio.devices import HINT, chosen, inputs
+from parakeet_coreml.audio.pace import Pace
+from parakeet_coreml.audio.portaudio import library, one_line, within
+from parakeet_coreml.audio.samples import MAX_RATE, MIN_RATE, noise
+from parakeet_coreml.audio.source import Warn
+from parakeet_coreml.errors import DeviceLostError, NoDeviceError
 
 if TYPE_CHECKING:  # NumPy must not load before the microphone runs
     import numpy as np
     from numpy.typing import NDArray
-
-Warn = Callable[[str, str], None]
-"""Takes a code and a message of one line."""
 
 POLL = 0.2
 """Seconds between two looks into PortAudio's ring, which holds 0.5 s and more.
@@ -91,37 +87,6 @@ default of 9 to 35 ms also lost none, but a poll drains only one such buffer, so
 not catch up afterwards (measured 2026-11 with PortAudio 19.6, PulseAudio 16.1).
 """
 
-SEARCH_LIMIT = 2.0
-"""Seconds that leaving waits for PortAudio's search, which takes 0.1 and may never end."""
-
-_HINT = "`parakeet-coreml devices` lists the microphones"
-
-_loading = threading.Lock()
-_given_up = threading.Event()
-
-_T = TypeVar("_T")
-
-
-@dataclass(frozen=True, slots=True)
-class DeviceInfo:
-    """A device that can record."""
-
-    index: int
-    name: str
-    host_api: str
-    channels: int
-    rate: float
-    """Native rate in Hz, as the device claims."""
-    is_default: bool
-
-
-def list_devices(*, timeout: float = 5.0) -> list[DeviceInfo]:
-    """Return the devices that can record; none is opened.
-
-    Raises `NoDeviceError` if the sound system is absent or does not answer within `timeout` s.
-    """
-    return _within(timeout, _inputs)
-
 
 class Microphone:
     """A microphone, mono at its native rate.
@@ -143,7 +108,7 @@ class Microphone:
         self.channels = 1
         self.seconds = 0.0
         """None of it is there before it was heard."""
-        self.device_name = ""
+        self.name = ""
         self.poll = POLL
         """Seconds after which sound is handed over; at once after `stop`."""
         self.lost_samples = 0
@@ -171,7 +136,7 @@ class Microphone:
         Raises `NoDeviceError` if there is no such microphone, or it does not open in time.
         """
         try:
-            _within(self._open_timeout, self._start)
+            within(self._open_timeout, self._start)
         except NoDeviceError:
             self._closed = True  # should it open after all, it is closed again
             raise
@@ -193,7 +158,7 @@ class Microphone:
             )
         if self._failure and not self._closed:
             raise DeviceLostError(
-                f"the microphone {self.device_name!r} stopped: {self._failure}",
+                f"the microphone {self.name!r} stopped: {self._failure}",
                 "text up to this point is complete; check the connection and start again",
             )
 
@@ -217,11 +182,11 @@ class Microphone:
 
     def _start(self) -> None:
         """Find the device, open it and start it."""
-        sounddevice = _sounddevice()
+        sounddevice = library()
         try:
-            info = chosen(_inputs(), self._device)
+            info = chosen(inputs(), self._device)
             if not (math.isfinite(info.rate) and info.rate > 0):
-                raise NoDeviceError(f"{info.name!r} claims a rate of {info.rate} Hz", _HINT)
+                raise NoDeviceError(f"{info.name!r} claims a rate of {info.rate} Hz", HINT)
             stream = sounddevice.RawInputStream(
                 device=info.index,
                 samplerate=round(info.rate),
@@ -231,8 +196,8 @@ class Microphone:
             )
             stream.start()
         except (sounddevice.PortAudioError, ValueError) as error:
-            raise NoDeviceError(f"cannot open the microphone: {_one_line(error)}", _HINT) from error
-        self.rate, self.device_name = round(info.rate), info.name
+            raise NoDeviceError(f"cannot open the microphone: {one_line(error)}", HINT) from error
+        self.rate, self.name = round(info.rate), info.name
         self._pace = Pace(self.rate, time.monotonic())
         self._stream = stream
         if self._closed:  # too late: the caller has given up on us
@@ -240,20 +205,17 @@ class Microphone:
 
     def _check_rate(self) -> None:
         """Refuse a rate that the resampler must not see."""
-        # Lazy: audio.py imports NumPy.
-        from parakeet_coreml.audio.samples import MAX_RATE, MIN_RATE  # noqa: PLC0415
-
         if not MIN_RATE <= self.rate <= MAX_RATE:
             raise NoDeviceError(
-                f"{self.device_name!r} records at {self.rate} Hz, outside {MIN_RATE} to {MAX_RATE}",
-                _HINT,
+                f"{self.name!r} records at {self.rate} Hz, outside {MIN_RATE} to {MAX_RATE}",
+                HINT,
             )
 
     # Reading, on the reader thread
 
     def _read(self) -> None:
         """Move samples from PortAudio's ring to the queue until stopped, closed or lost."""
-        sounddevice = _sounddevice()
+        sounddevice = library()
         try:
             while not self._finished(self._read_once()):
                 if self._wake.is_set():
@@ -261,7 +223,7 @@ class Microphone:
                 else:
                     self._wake.wait(FIRST_POLL if self._begun else self.poll)
         except sounddevice.PortAudioError as error:
-            self._failure = _one_line(error)
+            self._failure = one_line(error)
         finally:
             self._arrived.put(None)
 
@@ -353,175 +315,3 @@ class Microphone:
         if self._stream is not None:
             self._stream.abort()
             self._stream.close()
-
-
-class Pace:
-    """How far the samples of a device lag behind the clock. Pure; times in s, counts in samples.
-
-    The stream's first moment is not known, only that no sample arrives before it was recorded: it
-    is the earliest `now - arrived / rate` seen. It may drift by a thousandth, because the clock of
-    a cheap device does.
-    """
-
-    DRIFT = 1e-3
-
-    def __init__(self, rate: int, started: float) -> None:
-        self._rate = rate
-        self._count = 0
-        self._origin = started
-        self._last = started
-
-    def arrived(self, count: int, now: float) -> None:
-        """Count samples that arrived."""
-        first = self._count == 0
-        self._count += count
-        seen = now - self._count / self._rate
-        drifted = self._origin + (now - self._last) * self.DRIFT
-        self._origin = seen if first else min(seen, drifted)
-        self._last = now
-
-    def filled(self, count: int) -> None:
-        """Count samples that stand for lost ones."""
-        self._count += count
-
-    def missing(self, moment: float) -> int:
-        """Return how many samples recorded up to `moment` have not arrived."""
-        return max(0, round((moment - self._origin) * self._rate) - self._count)
-
-
-def _within(seconds: float, action: Callable[[], _T]) -> _T:
-    """Run an action on a daemon thread; raise `NoDeviceError` if it does not end in time."""
-    answers: list[_T | ParakeetError] = []
-    done = threading.Event()
-
-    def run() -> None:
-        try:
-            answers.append(action())
-        except ParakeetError as error:
-            answers.append(error)
-        finally:
-            done.set()
-
-    stderr = _stderr()
-    threading.Thread(target=run, name="microphone-open", daemon=True).start()
-    if not done.wait(seconds):
-        os.dup2(stderr, 2)
-        _given_up.set()
-        from parakeet_coreml.audio import jack  # noqa: PLC0415  rarely needed, and nothing may load early
-
-        raise NoDeviceError(
-            f"the sound system did not answer within {seconds:g} s",
-            jack.unlock() or "restart the audio server, or log out and in again",
-        )
-    answer = answers[0]
-    if isinstance(answer, ParakeetError):
-        raise answer
-    return answer
-
-
-@functools.cache
-def _stderr() -> int:
-    """Return a copy of fd 2 from before `import sounddevice`.
-
-    That points fd 2 of the whole process at /dev/null while PortAudio looks for devices, and leaves
-    it so when the search hangs.
-    """
-    return os.dup(2)
-
-
-def _sounddevice() -> Any:  # noqa: ANN401  sounddevice is untyped
-    """Import sounddevice, which starts PortAudio."""
-    try:
-        with _loading:
-            import sounddevice  # noqa: PLC0415  may hang, and must load on a daemon thread
-    except (ImportError, OSError) as error:
-        raise NoDeviceError(
-            f"cannot load PortAudio: {_one_line(error)}",
-            "install it: libportaudio2 on Debian, portaudio elsewhere",
-        ) from error
-    return sounddevice
-
-
-def preload() -> None:
-    """Let PortAudio look for its devices on a daemon thread; no microphone is opened.
-
-    It takes most of the time up to the first sample and needs no Python meanwhile, so that the
-    other imports come for nothing. What fails here fails again, and is told, in `open`.
-    """
-    # What sounddevice imports itself, first and here: two threads that import at once hand the
-    # interpreter to and fro, and each waits for it up to 5 ms every time.
-    import platform  # noqa: F401, PLC0415  see above
-    import sysconfig  # noqa: F401, PLC0415  see above
-    from ctypes.util import find_library  # noqa: F401, PLC0415  all of ctypes that a bundle has
-
-    def load() -> None:
-        with contextlib.suppress(NoDeviceError):
-            _sounddevice()
-
-    if sys.stderr is not None:
-        # Meanwhile fd 2 is mute (see `_stderr`), and a refusal of the options must be heard.
-        sys.stderr = os.fdopen(
-            os.dup(_stderr()), "w", buffering=1, encoding="utf-8", errors="backslashreplace"
-        )
-    threading.Thread(target=load, name="microphone-preload", daemon=True).start()
-
-
-def settle() -> None:
-    """Let PortAudio finish its search for devices before the process ends; 2 s at most. Linux.
-
-    Who ends in the midst of it leaves a lock behind that no later program gets past: see `jack`.
-    """
-    if sys.platform == "linux" and not _given_up.is_set():
-        _loading.acquire(timeout=SEARCH_LIMIT)  # for good: none begins any more
-
-
-def _inputs() -> list[DeviceInfo]:
-    """Ask PortAudio for the devices that can record."""
-    sounddevice = _sounddevice()
-    try:
-        apis = sounddevice.query_hostapis()
-        devices = sounddevice.query_devices()
-        default = sounddevice.default.device[0]
-    except (sounddevice.PortAudioError, ValueError) as error:
-        raise NoDeviceError(f"cannot list the microphones: {_one_line(error)}") from error
-    return [
-        DeviceInfo(
-            index=device["index"],
-            name=device["name"],
-            host_api=apis[device["hostapi"]]["name"],
-            channels=device["max_input_channels"],
-            rate=device["default_samplerate"],
-            is_default=device["index"] == default,
-        )
-        for device in devices
-        if device["max_input_channels"] > 0
-    ]
-
-
-def chosen(devices: list[DeviceInfo], wanted: str | None) -> DeviceInfo:
-    """Return the device that was asked for: by index, whole name, or a part of one name only.
-
-    Case does not matter; None asks for the default. Raises `NoDeviceError`.
-    """
-    if not devices:
-        raise NoDeviceError("there is no microphone", "connect one, or start the audio server")
-    if wanted is None:
-        found = [device for device in devices if device.is_default]
-    elif wanted.strip().isdecimal():
-        found = [device for device in devices if device.index == int(wanted)]
-    else:
-        name = wanted.strip().casefold()
-        found = [device for device in devices if device.name.casefold() == name]
-        found = found or [device for device in devices if name in device.name.casefold()]
-    if len(found) == 1:
-        return found[0]
-    if not found:
-        what = "there is no default microphone" if wanted is None else f"no microphone {wanted!r}"
-        raise NoDeviceError(what, _HINT)
-    several = ", ".join(f"{device.index} {device.name!r}" for device in found)
-    raise NoDeviceError(f"{wanted!r} fits several microphones: {several}", "give the number of one")
-
-
-def _one_line(error: BaseException) -> str:
-    """Return what an error says, in one line."""
-    return " ".join(str(error).split()) or type(error).__name__

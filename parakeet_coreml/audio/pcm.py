@@ -3,16 +3,14 @@
 import os
 import select
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 
 from parakeet_coreml.audio.samples import MAX_RATE, MIN_RATE
+from parakeet_coreml.audio.source import Warn
 from parakeet_coreml.errors import StorageError, UsageError
-
-Warn = Callable[[str, str], None]
-"""Takes a code and a message of one line."""
 
 READ_BYTES = 1 << 16
 """Bytes read at once: what a pipe holds."""
@@ -48,6 +46,7 @@ class PcmSource:
             )
         self.rate = rate
         self.channels = 1
+        self.name = "-"
         self.seconds = 0.0
         """None of it is known to be there before it has come."""
         self._fd = fd

@@ -24,7 +24,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from parakeet_coreml import __version__
-from parakeet_coreml.audio.microphone import DeviceInfo, chosen, list_devices
+from parakeet_coreml.audio.devices import DeviceInfo, chosen, list_devices
 from parakeet_coreml.audio.samples import MAX_RATE, MIN_RATE
 from parakeet_coreml.errors import (
     ModelCorruptError,

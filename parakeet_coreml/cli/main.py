@@ -177,7 +177,7 @@ def devices(*, as_json: bool) -> int:
     """List the microphones; * marks the default one."""
     from dataclasses import asdict  # noqa: PLC0415  only here
 
-    from parakeet_coreml.audio.microphone import list_devices  # noqa: PLC0415  PortAudio only here
+    from parakeet_coreml.audio.devices import list_devices  # noqa: PLC0415  PortAudio only here
 
     found = list_devices()
     if as_json:

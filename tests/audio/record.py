@@ -14,7 +14,8 @@ import threading
 import time
 from typing import Any
 
-from parakeet_coreml.audio.microphone import Microphone, list_devices
+from parakeet_coreml.audio.devices import list_devices
+from parakeet_coreml.audio.microphone import Microphone
 from parakeet_coreml.errors import ParakeetError
 
 
@@ -43,7 +44,7 @@ def record(path: str, device: str | None, hogs: int, timeouts: dict[str, Any]) -
     opened = time.monotonic()
     try:
         mic.open()
-        tell("open", rate=mic.rate, name=mic.device_name, numpy="numpy" in sys.modules)
+        tell("open", rate=mic.rate, name=mic.name, numpy="numpy" in sys.modules)
         for _ in range(hogs):
             threading.Thread(target=hog, daemon=True).start()
         threading.Thread(target=stop_at_line, args=(mic,), daemon=True).start()

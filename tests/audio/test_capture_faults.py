@@ -18,14 +18,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from parakeet_coreml.audio.microphone import (
-    NOISE_RMS,
-    DeviceInfo,
-    Microphone,
-    Pace,
-    chosen,
-    list_devices,
-)
+from parakeet_coreml.audio.devices import DeviceInfo, chosen, list_devices
+from parakeet_coreml.audio.microphone import NOISE_RMS, Microphone
+from parakeet_coreml.audio.pace import Pace
 from parakeet_coreml.errors import DeviceLostError, NoDeviceError
 
 RATE = 48_000
@@ -155,7 +150,7 @@ def test_the_device_is_opened_mono_at_its_own_rate_with_a_deep_ring(fake: Fake) 
     heard(mic)
     assert fake.asked.pop("latency") in {0.5, 5.0}
     assert fake.asked == {"device": 0, "samplerate": RATE, "channels": 1, "dtype": "float32"}
-    assert (mic.rate, mic.channels, mic.device_name) == (RATE, 1, "Desk")
+    assert (mic.rate, mic.channels, mic.name) == (RATE, 1, "Desk")
 
 
 @pytest.mark.parametrize(("death", "why"), [(fails, "-9999"), (dies, "the device is gone")])
@@ -351,12 +346,12 @@ def test_stderr_speaks_while_portaudio_is_being_loaded(tmp_path: Path) -> None:
     )
     code = (
         "import os, sys\n"
-        "from parakeet_coreml.audio import microphone\n"
-        "capture.preload()\n"
+        "from parakeet_coreml.audio import devices, portaudio\n"
+        "portaudio.preload()\n"
         "sys.stdin.readline()\n"
         "print('no such option', file=sys.stderr)\n"
-        "try: microphone.list_devices(timeout=0.1)\n"
-        "except microphone.NoDeviceError: os.write(2, b'and fd 2 is back')\n"
+        "try: devices.list_devices(timeout=0.1)\n"
+        "except devices.NoDeviceError: os.write(2, b'and fd 2 is back')\n"
         "os._exit(0)\n"
     )
     with subprocess.Popen(

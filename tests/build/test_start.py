@@ -8,7 +8,8 @@ from pathlib import Path
 
 OURS = {
     *("parakeet_coreml", "errors", "selection", "timing", "cli", "cli.main"),
-    *("audio", "audio.microphone", "audio.samples"),
+    *("audio", "audio.devices", "audio.microphone", "audio.pace", "audio.portaudio"),
+    *("audio.samples", "audio.source"),
     *("backends", "backends.base", "backends.registry", "backends.worker"),
     *("host", "host.stdio"),
     *("protocol", "protocol.json_lines"),

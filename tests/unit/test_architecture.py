@@ -40,7 +40,7 @@ OPENED_BY_NAME = {"backends.coreml", "backends.mlx", "backends.onnx", "backends.
 
 SOLE_IMPORTERS = {
     "soxr": {"audio.resample"},
-    "sounddevice": {"audio.microphone"},
+    "sounddevice": {"audio.portaudio"},
     "soundfile": {"audio.file"},
     "onnxruntime": {"backends.onnx"},
     "coremltools": {"backends.binding", "backends.coreml"},
@@ -50,6 +50,7 @@ SOLE_IMPORTERS = {
 }
 
 PURE = {
+    "audio.pace",
     "audio.samples",
     "backends.transducer.mel",
     "backends.transducer.tdt",
@@ -81,6 +82,8 @@ EARLY = [
     "backends.registry",
     "backends.worker",
     "audio.microphone",
+    "audio.portaudio",
+    "audio.source",
 ]
 """What loads before the microphone runs."""
 

@@ -1,0 +1,42 @@
+"""Where audio comes from: a microphone, a file, or raw PCM on stdin."""
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:  # NumPy must not load before the microphone runs
+    import numpy as np
+    from numpy.typing import NDArray
+
+Warn = Callable[[str, str], None]
+"""Takes a code and a message of one line."""
+
+
+class Source(Protocol):
+    """Gives blocks of sound until it ends or is stopped."""
+
+    @property
+    def name(self) -> str:
+        """What it is called: the device's name, the file as it was given, or `-`."""
+        ...
+
+    @property
+    def rate(self) -> int:
+        """Sample rate of the blocks, in Hz."""
+        ...
+
+    @property
+    def seconds(self) -> float | None:
+        """Length of what is there to be read, 0 where sound comes as it is made; None: unknown."""
+        ...
+
+    def blocks(self) -> "Iterator[NDArray[np.float32]]":
+        """Yield blocks of shape (n,) or (n, channels) at the source's rate."""
+        ...
+
+    def stop(self) -> None:
+        """End soon; what was heard before still comes. From any thread, returns at once."""
+        ...
+
+    def close(self) -> None:
+        """Let the device or file go."""
+        ...
