@@ -357,7 +357,7 @@ class Recording:
         return FileSource(options.input, realtime=options.realtime, warn=self._warn)
 
     def _start_worker(self, spec: BackendSpec) -> "Backend":
-        from parakeet_coreml.backends.worker import WorkerBackend  # noqa: PLC0415  not in-process
+        from parakeet_coreml.backends.worker.client import WorkerBackend  # noqa: PLC0415  not in-process
 
         return WorkerBackend(spec, tell=self._warn)
 

@@ -9,7 +9,9 @@ from pathlib import Path
 OURS = {
     *("parakeet_coreml", "errors", "selection", "timing", "cli", "cli.main"),
     *("audio", "audio.microphone", "audio.samples"),
-    *("backends", "backends.base", "backends.registry", "backends.worker"),
+    *("backends", "backends.base", "backends.registry"),
+    *("backends.worker", "backends.worker.client"),
+    *("backends.worker.process", "backends.worker.wire"),
     *("host", "host.stdio"),
     *("protocol", "protocol.json_lines"),
     *("recognition", "recognition.geometry", "recognition.words"),

@@ -79,7 +79,7 @@ EARLY = [
     "host.stdio",
     "protocol.json_lines",
     "backends.registry",
-    "backends.worker",
+    "backends.worker.client",
     "audio.microphone",
 ]
 """What loads before the microphone runs."""
