@@ -32,7 +32,7 @@ def main() -> None:
     waterfall = Waterfall()
     command = sys.argv[1] if len(sys.argv) > 1 else ""
     if command == "worker":
-        from parakeet_coreml.backends.worker import serve  # without click
+        from parakeet_coreml.backends.worker.server import serve  # without click
 
         serve(sys.argv[2] if len(sys.argv) > 2 else "")  # noqa: PLR2004  program, worker, spec
     from parakeet_coreml.host import stdio

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 
 from parakeet_coreml.audio.microphone import NOISE_RMS
 from parakeet_coreml.audio.samples import MODEL_WINDOW, SAMPLE_RATE, noise
-from parakeet_coreml.backends.worker import LIMITS, Limits, WorkerBackend
+from parakeet_coreml.backends.worker.client import LIMITS, Limits, WorkerBackend
 from parakeet_coreml.errors import ModelUnusableError, ParakeetError, UsageError
 from parakeet_coreml.host import stdio
 from parakeet_coreml.selection import Choice

@@ -244,7 +244,7 @@ class Recording:
         return source
 
     def _start_worker(self, spec: BackendSpec) -> Supervised:
-        from parakeet_coreml.backends.worker import WorkerBackend  # noqa: PLC0415  not in-process
+        from parakeet_coreml.backends.worker.client import WorkerBackend  # noqa: PLC0415  not in-process
 
         return WorkerBackend(spec, tell=self._warn)
 

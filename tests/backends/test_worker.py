@@ -18,9 +18,9 @@ import numpy as np
 import pytest
 
 from parakeet_coreml.audio.samples import SAMPLE_RATE, Samples
-from parakeet_coreml.backends import worker
 from parakeet_coreml.backends.base import BackendSpec, Hypothesis
-from parakeet_coreml.backends.worker import Limits, WorkerBackend
+from parakeet_coreml.backends.worker import client, process
+from parakeet_coreml.backends.worker.client import Limits, WorkerBackend
 from parakeet_coreml.errors import (
     BackendFailedError,
     ModelCorruptError,
@@ -113,7 +113,7 @@ def open_fake(open_worker: Open, monkeypatch: pytest.MonkeyPatch) -> Open:
 
     def open_one(code: str, **limits: Any) -> WorkerBackend:
         command = [sys.executable, "-I", "-S", "-c", FAKE + textwrap.dedent(code)]
-        monkeypatch.setattr(worker, "command_for", lambda spec: command)
+        monkeypatch.setattr(process, "command_for", lambda spec: command)
         return open_worker(**limits)
 
     return open_one
@@ -413,7 +413,7 @@ def open_core_ml(told: Told, monkeypatch: pytest.MonkeyPatch) -> Iterator[Open]:
 
     def open_one(code: str, **limits: Any) -> WorkerBackend:
         start = [sys.executable, "-I", "-S", "-c", FAKE + textwrap.dedent(code)]
-        monkeypatch.setattr(worker, "command_for", lambda spec: [*start, str(spec.attempt)])
+        monkeypatch.setattr(process, "command_for", lambda spec: [*start, str(spec.attempt)])
         spec = BackendSpec("coreml", "fake", "x")
         opened.append(WorkerBackend(spec, tell=told, limits=Limits(**limits)))
         return opened[-1]
@@ -469,7 +469,7 @@ def test_a_bug_in_the_worker_ends_it_with_a_traceback(
 def test_a_process_that_cannot_be_started_is_told_when_waited_for(
     open_worker: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(worker, "command_for", lambda spec: ["/no/such/executable"])
+    monkeypatch.setattr(process, "command_for", lambda spec: ["/no/such/executable"])
     backend = open_worker()
     with pytest.raises(ModelUnusableError, match="could not be started: No such file"):
         backend.wait_ready()
@@ -530,7 +530,7 @@ def test_kill_from_a_signal_handler_while_a_worker_starts_ends_it(
         backend.kill()
         return [sys.executable, "-c", "import time; time.sleep(600)"]
 
-    monkeypatch.setattr(worker, "command_for", interrupted)
+    monkeypatch.setattr(process, "command_for", interrupted)
     with pytest.raises(BackendFailedError, match="ended by the recorder"):
         backend.transcribe(WINDOW)
     assert backend.pid is None
@@ -569,7 +569,7 @@ def test_close_ends_a_hanging_worker_and_releases_who_waits(open_worker: Open) -
 def test_an_idle_worker_ends_by_itself_when_closed(
     open_worker: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(worker, "GOODBYE", SOON)
+    monkeypatch.setattr(client, "GOODBYE", SOON)
     backend = open_worker()
     backend.wait_ready()
     assert backend._process
@@ -583,7 +583,7 @@ def test_an_idle_worker_ends_by_itself_when_closed(
 def test_a_worker_ends_by_itself_even_while_it_hangs_in_a_call(
     open_worker: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(worker, "GOODBYE", SOON)
+    monkeypatch.setattr(client, "GOODBYE", SOON)
     backend = open_worker(failing_at(0, "hang"), first_window=1.0, restarts=0)
     backend.wait_ready()
     assert backend._process
@@ -600,16 +600,16 @@ def test_a_worker_ends_by_itself_even_while_it_hangs_in_a_call(
 STUCK = """
 import ctypes, sys
 from parakeet_coreml.backends.base import BackendInfo
-from parakeet_coreml.backends import worker
+from parakeet_coreml.backends.worker import server
 
 class Stuck:
     def transcribe(self, window):
         ctypes.PyDLL(None).sleep(600)  # unlike CDLL, PyDLL keeps the GIL
 
 info = BackendInfo("scripted", "x", "cpu", "stuck", 240_000, 1)
-worker.open_backend = lambda spec: (Stuck(), info)
-worker.LONGEST = int(sys.argv[1])
-worker.serve(sys.argv[2])
+server.open_backend = lambda spec: (Stuck(), info)
+server.LONGEST = int(sys.argv[1])
+server.serve(sys.argv[2])
 """
 
 
@@ -623,7 +623,7 @@ def test_a_call_that_never_gives_the_interpreter_back_is_ended_from_outside(
     def command(spec: BackendSpec) -> list[str]:
         return [sys.executable, "-c", STUCK, longest, spec.to_json()]
 
-    monkeypatch.setattr(worker, "command_for", command)
+    monkeypatch.setattr(process, "command_for", command)
     backend = open_worker(first_window=SOON if longest == "1" else 3.0, restarts=0)
     with pytest.raises(BackendFailedError, match=reason):
         backend.transcribe(WINDOW)
@@ -653,9 +653,9 @@ def test_twenty_workers_leave_no_process_no_descriptor_and_no_thread(
         assert set(threading.enumerate()) <= threads
         assert len(os.listdir("/dev/fd")) <= descriptors  # noqa: PTH208  no path needed
     assert len(started) >= 20
-    for process in started:
+    for popen in started:
         with pytest.raises(ChildProcessError):
-            os.waitpid(process.pid, os.WNOHANG)
+            os.waitpid(popen.pid, os.WNOHANG)
 
 
 def test_the_worker_inherits_no_descriptor_but_stderr_and_no_telemetry(
@@ -693,22 +693,23 @@ def test_a_file_where_the_user_stands_shadows_no_module(
 
 def test_a_frozen_executable_starts_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     spec = BackendSpec("scripted", "x", "y")
-    assert worker.command_for(spec)[1:] == ["-P", "-m", "parakeet_coreml", "worker", spec.to_json()]
+    words = ["-P", "-m", "parakeet_coreml", "worker", spec.to_json()]
+    assert process.command_for(spec) == [sys.executable, *words]
     monkeypatch.setattr(sys, "frozen", True, raising=False)
-    assert worker.command_for(spec) == [sys.executable, "worker", spec.to_json()]
+    assert process.command_for(spec) == [sys.executable, "worker", spec.to_json()]
 
 
 def test_importing_it_loads_no_numpy() -> None:
-    code = "import parakeet_coreml.backends.worker, sys; sys.exit('numpy' in sys.modules)"
+    code = "import parakeet_coreml.backends.worker.client, sys; sys.exit('numpy' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
 RECORDER = """
 import json, sys
 from parakeet_coreml.backends.base import BackendSpec
-from parakeet_coreml.backends import worker
+from parakeet_coreml.backends.worker import client
 spec = BackendSpec("scripted", "x", sys.argv[1])
-backend = worker.WorkerBackend(spec, tell=print)
+backend = client.WorkerBackend(spec, tell=print)
 backend.wait_ready()
 if sys.argv[2] == "hang":
     import numpy
@@ -750,8 +751,8 @@ import os, sys
 os.close(2)
 import numpy
 from parakeet_coreml.backends.base import BackendSpec
-from parakeet_coreml.backends import worker
-backend = worker.WorkerBackend(BackendSpec("scripted", "x", sys.argv[1]), tell=print)
+from parakeet_coreml.backends.worker import client
+backend = client.WorkerBackend(BackendSpec("scripted", "x", sys.argv[1]), tell=print)
 tokens = backend.transcribe(numpy.zeros(240_000, "f4")).tokens
 backend.close()
 print(len(tokens), backend.restarts)
@@ -767,7 +768,7 @@ def test_the_worker_knows_the_folder_of_models_and_phones_nobody(
     monkeypatch.setenv("ORT_DISABLE_TELEMETRY", "0")
     monkeypatch.delenv("PARAKEET_COREML_MODELS_DIR", raising=False)
     spec = BackendSpec("coreml", "v3", "/models/v3", models_dir="/models")
-    environment = worker._environment(spec)
+    environment = process.environment(spec)
     assert environment["PARAKEET_COREML_MODELS_DIR"] == "/models"
     assert environment["ORT_DISABLE_TELEMETRY"] == "1"
-    assert "PARAKEET_COREML_MODELS_DIR" not in worker._environment(replace(spec, models_dir=""))
+    assert "PARAKEET_COREML_MODELS_DIR" not in process.environment(replace(spec, models_dir=""))

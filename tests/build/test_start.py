@@ -10,11 +10,14 @@ OURS = {
     *("parakeet_coreml", "errors", "selection", "timing", "cli", "cli.main"),
     *("audio", "audio.devices", "audio.microphone", "audio.pace", "audio.portaudio"),
     *("audio.samples", "audio.source"),
-    *("backends", "backends.base", "backends.registry", "backends.worker"),
+    *("backends", "backends.base", "backends.registry"),
+    *("backends.worker", "backends.worker.client", "backends.worker.process"),
+    "backends.worker.wire",
     *("host", "host.stdio"),
     *("protocol", "protocol.json_lines"),
     *("recognition", "recognition.geometry", "recognition.words"),
-    *("recording", "recording.session"),
+    *("recording", "recording.ending", "recording.notices", "recording.options"),
+    *("recording.session", "recording.sources", "recording.summary"),
     *("store", "store.locate", "store.manifest"),
 }
 """Modules of the package: a new one here is a decision, and one that is gone is to be taken out."""

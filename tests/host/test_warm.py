@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from recorder import command, eventually, processes_naming, write_script
 
-from parakeet_coreml.backends.worker import Limits
+from parakeet_coreml.backends.worker.client import Limits
 from parakeet_coreml.checks.warm import warm
 from parakeet_coreml.selection import Choice
 from parakeet_coreml.store.locate import BUILT_IN_DIRECTORY

@@ -80,7 +80,7 @@ EARLY = [
     "host.stdio",
     "protocol.json_lines",
     "backends.registry",
-    "backends.worker",
+    "backends.worker.client",
     "audio.microphone",
     "audio.portaudio",
     "audio.source",

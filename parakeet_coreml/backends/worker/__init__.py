@@ -1,0 +1,1 @@
+"""The process that holds a backend: started by `client`, answering from `server`."""

@@ -1,0 +1,119 @@
+"""What the recorder and the worker agree on: the framing, and JSON from and to values.
+
+    request: seq, samples, audio   ──▶   fd 0 of the worker
+    answer: length, JSON           ◀──   a private copy of its fd 1
+
+The first answer is `{"ready": {…}}` or `{"failed": {…}}`, then one for each request, in order:
+`{"seq": 1, "tokens": [[id, piece, start, duration, probability], …]}`, or `{"seq": 1, "error":
+{…}}`. Anything else is a `BrokenError`.
+"""
+
+import json
+import signal
+import struct
+from collections.abc import Mapping
+
+from parakeet_coreml.audio.samples import SAMPLE_RATE
+from parakeet_coreml.backends.base import BackendInfo, Hypothesis, Token
+from parakeet_coreml.errors import ParakeetError
+
+REQUEST = struct.Struct("<II")
+"""Sequence number and sample count of the audio that follows."""
+
+LENGTH = struct.Struct("<I")
+"""Bytes of the JSON that follows."""
+
+MAX_ANSWER = 1 << 20
+"""Longest answer believed, in bytes; a full window's tokens take some 10 kB."""
+
+MAX_OVERHANG = SAMPLE_RATE
+"""Samples a token may reach past its window: its duration is the model's unchecked guess."""
+
+SHIELDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""Signals that reach the whole process group but are the recorder's to act on."""
+
+ERRORS = {error.name: error for error in ParakeetError.__subclasses__()}
+"""The error classes by the names that cross the pipe."""
+
+
+class BrokenError(Exception):
+    """A process is of no more use; the message says why, in one line."""
+
+
+def object_from(text: bytes) -> dict[str, object]:
+    """Return an answer's JSON object. Raises `BrokenError`."""
+    try:
+        answer = json.loads(text)
+    except (ValueError, RecursionError):
+        answer = None
+    if not isinstance(answer, dict):
+        raise BrokenError("the worker gave an answer that is not a JSON object")
+    return answer
+
+
+def hypothesis_from(answer: Mapping[str, object], *, seq: int, samples: int) -> Hypothesis:
+    """Return what was heard in the window of `seq`. Raises `BrokenError`, for an error too."""
+    if answer.get("seq") != seq:
+        raise BrokenError("the worker answered something that was not asked")
+    if "error" in answer:
+        raise BrokenError(error_from(answer["error"]).message)
+    tokens = answer.get("tokens")
+    if not isinstance(tokens, list):
+        raise BrokenError("the worker gave an answer without tokens")
+    return Hypothesis(tuple(_token_from(token, samples) for token in tokens))
+
+
+def _token_from(fields: object, samples: int) -> Token:
+    match fields:
+        case [*values] if bool in map(type, values):
+            pass
+        case [int(number), str(piece), int(start), int(duration), float() | int() as probability]:
+            if (
+                number >= 0
+                and start >= 0
+                and duration >= 0
+                and start + duration <= samples + MAX_OVERHANG
+                and 0 <= probability <= 1  # false for NaN
+            ):
+                return Token(number, piece, start, duration, float(probability))
+    raise BrokenError(f"the worker gave an impossible token: {str(fields)[:80]}")
+
+
+def info_from(fields: object) -> BackendInfo:
+    """Return what a loaded backend says of itself. Raises `BrokenError`."""
+    match fields:
+        case {
+            "backend": str(backend),
+            "model": str(model),
+            "compute_units": str(units),
+            "runtime": str(runtime),
+            "max_samples": int(most),
+            "load_ms": int(ms),
+            "warm": None | bool() as warm,
+        } if most > 0 <= ms:
+            return BackendInfo(backend, model, units, runtime, most, ms, warm)
+    raise BrokenError("the worker did not say what it loaded")
+
+
+def error_from(fields: object) -> ParakeetError:
+    """Return an error by its name. Raises `BrokenError` for an unknown one."""
+    match fields:
+        case {"name": str(name), "message": str(message), "hint": str(hint)} if name in ERRORS:
+            return ERRORS[name](message, hint)
+    raise BrokenError("the worker named an error that does not exist")
+
+
+def framed(fields: Mapping[str, object]) -> bytes:
+    """Return an answer as it goes through the pipe."""
+    text = json.dumps(fields).encode()
+    return LENGTH.pack(len(text)) + text
+
+
+def fields_of_tokens(hypothesis: Hypothesis) -> list[list[object]]:
+    """Return the tokens of a window as JSON has them."""
+    return [[t.id, t.piece, t.start, t.duration, t.probability] for t in hypothesis.tokens]
+
+
+def fields_of(error: ParakeetError) -> dict[str, str]:
+    """Return an error as JSON has it."""
+    return {"name": error.name, "message": error.message, "hint": error.hint}
