@@ -1,7 +1,7 @@
 """One window through a backend, again in other ways if it heard nothing where speech is.
 
 Parakeet sometimes answers audible speech with nothing: the same audio half a second earlier, or
-with its length declared in full, decodes well. Each rung of the ladder is such a second look.
+with its length declared in full, decodes well. Each rung of the ladder is such an attempt.
 """
 
 import time
@@ -20,10 +20,10 @@ SPOKEN = 2 * SAMPLE_RATE // 5
 """Speech that must not decode to nothing: 0.4 s."""
 
 EARLIER = SAMPLE_RATE // 2
-"""How far the second look starts before the window: 0.5 s."""
+"""How far the second attempt starts before the window: 0.5 s."""
 
 LEAD = SAMPLE_RATE // 10
-"""Kept before the first sound when a look starts at the onset: 0.1 s."""
+"""Kept before the first sound when an attempt starts at the onset: 0.1 s."""
 
 NOISE = 1e-3
 """RMS of the noise that lengthens a window; digital zeros would blank it."""
@@ -36,37 +36,37 @@ class Decoded:
     window: Window
     hypothesis: Hypothesis
     elapsed: float
-    """Seconds in the backend, second looks included."""
+    """Seconds in the backend, every attempt included."""
     error: BackendFailedError | None = None
     again: bool = False
-    """A second look at audio of the windows before and behind it, which are booked themselves."""
+    """A further attempt at audio of the windows before and behind it, booked themselves."""
 
 
-def decode(windows: Iterable[Window], backend: Backend) -> Iterator[Decoded]:
+def decode_with_fallback(windows: Iterable[Window], backend: Backend) -> Iterator[Decoded]:
     """Decode each window on its own; a failure is a result too, so that the next can go on.
 
-    A window that stays empty although someone spoke is looked at once more with the next one, in a
+    A window that stays empty although someone spoke is attempted once more with the next one, in a
     window that lies across both.
     """
     before: Window | None = None
     missing = False
     for window in windows:
         if before is not None and missing:
-            both = _across(before, window, backend.max_samples)
-            yield replace(_attempt(both, None, backend), again=True)
-        decoded = _attempt(window, before, backend)
+            both = _spanning(before, window, backend.max_samples)
+            yield replace(_timed(both, None, backend), again=True)
+        decoded = _timed(window, before, backend)
         yield decoded
         missing = not decoded.hypothesis and decoded.error is None and _spoken(window)
         before = window
 
 
-def _attempt(window: Window, before: Window | None, backend: Backend) -> Decoded:
+def _timed(window: Window, before: Window | None, backend: Backend) -> Decoded:
     """Decode one window, timed; a failure of the backend becomes part of the result."""
     if window.silent:
         return Decoded(window, Hypothesis(), 0.0)
     started = time.monotonic()
     try:
-        hypothesis, error = _look(window, before, backend), None
+        hypothesis, error = _first_heard(window, before, backend), None
     except BackendFailedError as failed:
         hypothesis, error = Hypothesis(), failed
     return Decoded(window, hypothesis, time.monotonic() - started, error)
@@ -76,32 +76,32 @@ def _spoken(window: Window) -> bool:
     return window.voiced >= SPOKEN or (len(window.audio) < SHORT and window.voiced > 0)
 
 
-def _look(window: Window, before: Window | None, backend: Backend) -> Hypothesis:
-    """Return the first look that hears something, times from the start of the recording."""
+def _first_heard(window: Window, before: Window | None, backend: Backend) -> Hypothesis:
+    """Return the first attempt that hears something, times from the start of the recording."""
     hypothesis = backend.transcribe(window.audio).shifted(window.start)
     if hypothesis or not _spoken(window):
         return hypothesis
     for rung in (_declared_full, _earlier, _at_onset, _behind_noise):
-        look = rung(window, before, backend.max_samples)
-        if look is not None:
-            start, audio = look
+        attempt = rung(window, before, backend.max_samples)
+        if attempt is not None:
+            start, audio = attempt
             hypothesis = _within(backend.transcribe(audio).shifted(start), window)
             if hypothesis:
                 return hypothesis
     return _halves(window, backend)
 
 
-Look = tuple[int, Samples]
-"""First sample of a look, counted from the start of the recording, and its audio."""
+Attempt = tuple[int, Samples]
+"""First sample of an attempt, counted from the start of the recording, and its audio."""
 
 
-def _declared_full(window: Window, _before: Window | None, most: int) -> Look | None:
+def _declared_full(window: Window, _before: Window | None, most: int) -> Attempt | None:
     """Declare the same audio as long as the longest the model takes."""
     missing = most - len(window.audio)
     return (window.start, np.pad(window.audio, (0, missing))) if missing > 0 else None
 
 
-def _earlier(window: Window, before: Window | None, most: int) -> Look | None:
+def _earlier(window: Window, before: Window | None, most: int) -> Attempt | None:
     """Begin half a second earlier, with real audio."""
     if before is None or before.start > window.start - EARLIER or before.stop < window.start:
         return None
@@ -109,14 +109,14 @@ def _earlier(window: Window, before: Window | None, most: int) -> Look | None:
     return window.start - EARLIER, np.concatenate((lead, window.audio))[:most]
 
 
-def _at_onset(window: Window, _before: Window | None, _most: int) -> Look | None:
+def _at_onset(window: Window, _before: Window | None, _most: int) -> Attempt | None:
     """Begin just before the first speech."""
     levels = energy.levels_of(window.audio)
     first = int(energy.voiced(levels, energy.floor_of(levels)).argmax()) * energy.TICK - LEAD
     return (window.start + first, window.audio[first:]) if first > 0 else None
 
 
-def _behind_noise(window: Window, _before: Window | None, most: int) -> Look | None:
+def _behind_noise(window: Window, _before: Window | None, most: int) -> Attempt | None:
     """Put low noise around it: half a second for a short window, else one second in front."""
     short = len(window.audio) < SHORT
     low = noise(SAMPLE_RATE, NOISE)
@@ -142,12 +142,12 @@ def _within(hypothesis: Hypothesis, window: Window) -> Hypothesis:
     return Hypothesis(tuple(t for t in hypothesis.tokens if window.start <= t.start < window.stop))
 
 
-def _across(before: Window, window: Window, most: int) -> Window:
+def _spanning(before: Window, window: Window, most: int) -> Window:
     """Return the window that lies across an empty one and its successor."""
     start = (before.start + window.start) // 2
     fresh = window.audio[max(0, before.stop - window.start) :]
     audio = np.concatenate((before.audio[start - before.start :], fresh))[:most]
     stop = start + len(audio)
     cut = (window.start + stop) // 2
-    # Not a line of its own, and no second looks: the window behind it covers the rest.
+    # Not a line of its own, and no further attempts: the window behind it covers the rest.
     return Window(start, stop, cut, audio, silent=False, speech=())

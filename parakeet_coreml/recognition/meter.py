@@ -22,7 +22,7 @@ FLOOR_SPAN = 30 * SAMPLE_RATE // energy.TICK
 """Ticks the noise floor is taken from."""
 
 FLOOR_EVERY = 25
-"""Ticks between two looks at the noise floor: 0.5 s."""
+"""Ticks between two updates of the noise floor: 0.5 s."""
 
 Emit = Callable[..., None]
 """Takes the name of an event and its fields."""
@@ -33,7 +33,7 @@ def decibels(level: float) -> float:
     return round(20 * math.log10(level), 1) if level > 1e-6 else QUIETEST_DB  # noqa: PLR2004  -120 dB
 
 
-class Ear:
+class LevelMeter:
     """Listens to the 16 kHz audio as it comes; costs next to nothing where nobody asked.
 
     `level` and `speaking` take the fields of those events, None where they are not wanted; `silent`

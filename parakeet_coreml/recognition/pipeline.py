@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from parakeet_coreml.audio.samples import SAMPLE_RATE, Samples
 from parakeet_coreml.backends.base import Backend
 from parakeet_coreml.errors import OverloadError, ParakeetError
-from parakeet_coreml.recognition.fallback import Decoded, decode
+from parakeet_coreml.recognition.fallback import Decoded, decode_with_fallback
 from parakeet_coreml.recognition.geometry import Geometry
 from parakeet_coreml.recognition.merge import Seam
 from parakeet_coreml.recognition.windows import Stretches, Window, into_windows, outside
@@ -49,7 +49,7 @@ class Monitor:
     """Takes a failure the moment it happens; what was captured before it still comes."""
     end_live: Callable[[], None] | None
     """Ends a live recording that cannot be kept up with; None where the source can wait."""
-    spared: Callable[[], None] = lambda: None
+    nothing_to_decode: Callable[[], None] = lambda: None
     """Told at the end of the audio that none of it has to be decoded."""
     captured: int = 0
     decoded: int = 0
@@ -59,7 +59,7 @@ class Monitor:
     lost: int = 0
     """Samples whose window failed."""
     missed: Stretches = ()
-    """Speech in no window and no second look in which the model heard anything."""
+    """Speech in no window and no further attempt in which the model heard anything."""
 
 
 def transcribe(
@@ -72,7 +72,7 @@ def transcribe(
     """
     heard = _heard(audio, monitor)
     windows = _ahead(into_windows(heard, geometry), monitor)
-    return _lines(decode(windows, backend), monitor)
+    return _lines(decode_with_fallback(windows, backend), monitor)
 
 
 def _heard(audio: Iterable[Samples], monitor: Monitor) -> Iterator[Samples]:
@@ -103,7 +103,7 @@ def _ahead(windows: Iterator[Window], monitor: Monitor) -> Iterator[Window]:
                     monitor.end_live()
                     monitor.failed(_overload())
             if not needed:
-                monitor.spared()
+                monitor.nothing_to_decode()
             cut.put(None)
         except BaseException as error:  # noqa: BLE001  a bug on this thread must end the other one
             cut.put(error)

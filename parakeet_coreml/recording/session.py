@@ -256,20 +256,20 @@ class Recording:
     def _lines(self, source: Source, backend: "Backend") -> "Iterator[Line]":
         """Begin to listen, and return the lines to come."""
         from parakeet_coreml.recognition import pipeline  # noqa: PLC0415  NumPy loads here, not before
-        from parakeet_coreml.recognition.meter import Ear  # noqa: PLC0415  likewise
+        from parakeet_coreml.recognition.meter import LevelMeter  # noqa: PLC0415  likewise
 
         wants = self._report.wants
-        self._ear = Ear(
+        self._levels = LevelMeter(
             silent=self._warn_silence,
             silent_after=SILENT_AFTER,
             level=self._level if wants("level") or self._meter else None,
             speaking=self._report.event if wants("speech") else None,
         )
         self._monitor = pipeline.Monitor(
-            heard=self._ear.heard,
+            heard=self._levels.heard,
             failed=self._fail,
             end_live=source.stop if self._options.live else None,
-            spared=lambda: self._happened(ending.NothingToDecode()),
+            nothing_to_decode=lambda: self._happened(ending.NothingToDecode()),
         )
         return pipeline.transcribe(
             self._audio(source), backend=backend, geometry=self._geometry, monitor=self._monitor
@@ -379,7 +379,7 @@ class Recording:
                 "unheard", f"no words were recognised in {seconds:.1f} s of sound like speech"
             )
         captured = monitor.captured if monitor is not None else 0
-        silent = not self._ear.sounded and captured >= SILENT_AFTER
+        silent = not self._levels.sounded and captured >= SILENT_AFTER
         if self._options.input == "mic" and silent:
             raise summary.silent_microphone()
 

@@ -1,4 +1,4 @@
-"""The ladder of second looks: which audio is asked for, in which order, and what is kept of it."""
+"""The ladder of attempts: which audio is asked for, in which order, and what is kept of it."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -12,7 +12,14 @@ from sounds import DEFAULT, Listener, dictation, noise, silence, spoken, tone, w
 from parakeet_coreml.audio.samples import MODEL_WINDOW, SAMPLE_RATE, Samples, to_samples
 from parakeet_coreml.backends.base import Hypothesis, Token
 from parakeet_coreml.errors import BackendFailedError, ModelUnusableError
-from parakeet_coreml.recognition.fallback import EARLIER, LEAD, NOISE, SPOKEN, Decoded, decode
+from parakeet_coreml.recognition.fallback import (
+    EARLIER,
+    LEAD,
+    NOISE,
+    SPOKEN,
+    Decoded,
+    decode_with_fallback,
+)
 from parakeet_coreml.recognition.geometry import Geometry
 from parakeet_coreml.recognition.windows import Window
 
@@ -52,7 +59,7 @@ def window_of(
 
 
 def results(windows: Sequence[Window], backend: Script | Listener) -> list[Decoded]:
-    return list(decode(windows, backend))
+    return list(decode_with_fallback(windows, backend))
 
 
 def starts_of(decoded: Decoded) -> list[int]:
@@ -262,7 +269,7 @@ def test_c25_an_empty_window_is_looked_at_again_together_with_the_next() -> None
     windows = chain(3)
     probe = Listener(deaf=frozenset(range(1, 99)))
     results(windows[:2], probe)
-    # Window 1 and every second look at it are answered with nothing.
+    # Window 1 and every second attempt at it are answered with nothing.
     backend = Listener(deaf=frozenset(range(1, len(probe.asked))))
     first, empty, both, third = results(windows, backend)
     assert [d.again for d in (first, empty, both, third)] == [False, False, True, False]
@@ -325,7 +332,7 @@ def test_c26_a_failure_costs_its_window_and_the_next_goes_on() -> None:
     decoded = results(windows, backend)
     assert [d.error for d in decoded] == [None, error, None]
     assert [bool(d.hypothesis) for d in decoded] == [True, False, True]
-    assert [d.again for d in decoded] == [False] * 3, "its neighbour is the second look"
+    assert [d.again for d in decoded] == [False] * 3, "its neighbour is the second attempt"
 
 
 def test_a_failure_on_the_ladder_is_a_failure_of_the_window() -> None:
@@ -363,7 +370,7 @@ def test_what_no_restart_can_help_is_not_hidden(make: Callable[[str], Exception]
 
 def test_windows_are_decoded_as_they_are_asked_for() -> None:
     backend = Listener()
-    stream = decode(iter(chain(3)), backend)
+    stream = decode_with_fallback(iter(chain(3)), backend)
     for count in (1, 2, 3):
         next(stream)
         assert len(backend.asked) == count

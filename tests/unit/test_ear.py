@@ -14,7 +14,7 @@ from strategies import cuts
 
 from parakeet_coreml.audio.samples import SAMPLE_RATE, Samples
 from parakeet_coreml.recognition import energy
-from parakeet_coreml.recognition.meter import QUIETEST_DB, Ear, decibels
+from parakeet_coreml.recognition.meter import QUIETEST_DB, LevelMeter, decibels
 
 SILENT_AFTER = 3 * SAMPLE_RATE
 
@@ -29,7 +29,7 @@ class Notes:
     silent: int = 0
 
     def __post_init__(self) -> None:
-        self.ear = Ear(
+        self.ear = LevelMeter(
             silent=self._fall_silent,
             silent_after=SILENT_AFTER,
             level=self._note if self.level else None,

@@ -689,7 +689,7 @@ def test_it_is_told_where_nothing_has_to_be_decoded(audio: Samples, spared: int)
         heard=lambda *_: None,
         failed=lambda error: pytest.fail(error.message),
         end_live=None,
-        spared=lambda: told.append("spared"),
+        nothing_to_decode=lambda: told.append("spared"),
     )
     geometry = Geometry.of(15, 2)
     list(pipeline.transcribe(iter([audio]), backend=listener, geometry=geometry, monitor=monitor))
@@ -744,7 +744,7 @@ def test_speech_is_missed_where_no_look_heard_a_word() -> None:
     said_at = ((2, 4), (12, 15))
     assert missed_of((0, 15, True, said_at)) == []
     assert missed_of((0, 15, False, said_at)) == [(2, 4), (12, 15)]
-    # A second look across the next window hears the later half, or all of it.
+    # A second attempt across the next window hears the later half, or all of it.
     assert missed_of((0, 15, False, said_at), (7, 22, True, ())) == [(2, 4)]
     assert missed_of((0, 15, False, said_at), (3, 14, True, ())) == [(2, 3), (14, 15)]
     assert missed_of((0, 15, False, said_at), (7, 22, False, ())) == [(2, 4), (12, 15)]
