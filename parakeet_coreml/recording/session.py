@@ -26,6 +26,9 @@ from parakeet_coreml.errors import (
     UsageError,
 )
 from parakeet_coreml.host import stdio
+from parakeet_coreml.host.leave import leave
+from parakeet_coreml.host.watch import Host, takes_commands
+from parakeet_coreml.host.writer import Writer
 from parakeet_coreml.protocol import json_lines
 from parakeet_coreml.protocol.json_lines import Value
 from parakeet_coreml.recognition.geometry import Geometry
@@ -144,13 +147,13 @@ class Recording:
     def run(self) -> int:
         """Serve the host until the recording has ended; returns the exit code."""
         stdout = stdio.take_stdout()
-        self._host = stdio.Host(
+        self._host = Host(
             on_stop=self._stop,
             on_abort=self._abort,
             on_lost=self._lose,
             on_odd=lambda message: self._warn("odd_command", message),
         )
-        self._writer = stdio.Writer(stdout, on_lost=self._host.wake)
+        self._writer = Writer(stdout, on_lost=self._host.wake)
         self._report = self._new_report(stdout)
         threading.excepthook = self._on_bug
         threading.Thread(target=self._work, name="work", daemon=True).start()
@@ -161,7 +164,7 @@ class Recording:
         return self._end()
 
     def _serve(self, until: threading.Event, stdout: int | None) -> None:
-        commands = self._options.live and stdio.takes_commands()
+        commands = self._options.live and takes_commands()
         self._host.watch(until, stdout=stdout, commands=commands, each=self._check)
 
     def _new_report(self, stdout: int) -> json_lines.JsonLines | json_lines.Text:
@@ -227,7 +230,7 @@ class Recording:
     def _leave(self, code: int) -> None:
         """End the process at once; the system takes the microphone back with it."""
         self._kill_worker()
-        stdio.leave(code)
+        leave(code)
 
     def _kill_worker(self) -> None:
         kill = getattr(self._backend, "kill", None)

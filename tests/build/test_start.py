@@ -11,7 +11,7 @@ OURS = {
     *("audio", "audio.devices", "audio.microphone", "audio.pace", "audio.portaudio"),
     *("audio.samples", "audio.source"),
     *("backends", "backends.base", "backends.registry", "backends.worker"),
-    *("host", "host.stdio"),
+    *("host", "host.leave", "host.stdio", "host.watch", "host.writer"),
     *("protocol", "protocol.json_lines"),
     *("recognition", "recognition.geometry", "recognition.words"),
     *("recording", "recording.session"),
