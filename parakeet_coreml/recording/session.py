@@ -38,6 +38,7 @@ from parakeet_coreml.timing import Waterfall
 
 if TYPE_CHECKING:  # NumPy must not load before the microphone runs
     from parakeet_coreml.backends.base import Backend
+    from parakeet_coreml.protocol.text import Text
     from parakeet_coreml.recognition.pipeline import Line, Monitor
 
 DRAIN_PATIENCE = 5.0
@@ -167,9 +168,11 @@ class Recording:
         commands = self._options.live and takes_commands()
         self._host.watch(until, stdout=stdout, commands=commands, each=self._check)
 
-    def _new_report(self, stdout: int) -> json_lines.JsonLines | json_lines.Text:
+    def _new_report(self, stdout: int) -> "json_lines.JsonLines | Text":
         if self._options.format == "text":
-            return json_lines.Text(self._writer.put, screen=stdio.is_terminal(stdout))
+            from parakeet_coreml.protocol.text import Text  # noqa: PLC0415  not for a host
+
+            return Text(self._writer.put, screen=stdio.is_terminal(stdout))
         return json_lines.JsonLines(
             self._writer.put,
             events=self._wanted,
