@@ -36,14 +36,15 @@ def main() -> None:
 
         serve(sys.argv[2] if len(sys.argv) > 2 else "")  # noqa: PLR2004  program, worker, spec
     from parakeet_coreml.host import stdio
+    from parakeet_coreml.host.leave import before_leaving, settle_before_signals
 
     stdio.secure_stdio()
     listens = command == "progressive-record" and not any(a.startswith("--input") for a in sys.argv)
     if listens or command in {"devices", "doctor"}:
         from parakeet_coreml.audio import portaudio  # only for the microphone
 
-        stdio.before_leaving.append(portaudio.settle)
-        stdio.settle_before_signals()
+        before_leaving.append(portaudio.settle)
+        settle_before_signals()
         if listens:
             portaudio.preload()
     from parakeet_coreml.cli.main import run  # a worker needs no click

@@ -14,6 +14,7 @@ from parakeet_coreml.audio.samples import MAX_RATE, MIN_RATE, SAMPLE_RATE
 from parakeet_coreml.backends.registry import NAMES
 from parakeet_coreml.errors import OutputLostError, ParakeetError
 from parakeet_coreml.host import stdio
+from parakeet_coreml.host.leave import die, leave
 from parakeet_coreml.timing import Waterfall
 
 _Command = TypeVar("_Command", bound=Callable[..., object])
@@ -291,7 +292,7 @@ def _show(found: dict[str, object] | str) -> None:
 
 def run(waterfall: Waterfall) -> NoReturn:
     """Run the command line and leave with its exit code; never a traceback for a user's error."""
-    sys.excepthook = stdio.die
+    sys.excepthook = die
     try:
         code = main.main(obj=waterfall, prog_name="parakeet-coreml", standalone_mode=False)
     except click.ClickException as error:
@@ -312,4 +313,4 @@ def run(waterfall: Waterfall) -> NoReturn:
         if asked and asked not in COMPLETIONS:
             stdio.say(f"Error: {COMPLETE} is {asked!r}; it may be {', '.join(COMPLETIONS)}")
             code = click.UsageError.exit_code
-    stdio.leave(code if isinstance(code, int) else 0)
+    leave(code if isinstance(code, int) else 0)

@@ -1,4 +1,4 @@
-"""Values to lines: the schema of what a host reads, and words for a person instead.
+"""Values to lines: what a host reads.
 
 Without options a recording prints exactly `chunk` lines and one `done`, besides `error`:
 
@@ -7,7 +7,7 @@ Without options a recording prints exactly `chunk` lines and one `done`, besides
     {"type":"done","totalChunks":1,"full_text":"fix the login bug"}
 
 Everything else is asked for with `--events`, `--meta` and `--words`. Within schema 1 types and keys
-are only added; readers ignore what they do not know. `lines` has the table of what a line holds.
+are only added; readers ignore what they do not know. `types` has the table of what a line holds.
 """
 
 import json
@@ -42,9 +42,6 @@ MAX_TEXT = MAX_LINE // 32
 
 ESCAPED = frozenset({"Cc", "Cf", "Zl", "Zp"})
 """Unicode categories that would act on a terminal or split a line."""
-
-CLEAR_LINE = "\r\x1b[K"
-"""Empties the line of a terminal that the cursor is in."""
 
 Value = str | int | float | bool | None | list["Value"] | dict[str, "Value"]
 
@@ -191,50 +188,3 @@ def _timed(word: Word) -> "TimedWord":
         "end_ms": to_ms(word.stop),
         "confidence": round(confidence_of([word]), 2),
     }
-
-
-class Text:
-    """The words of one recording for a person, as they come; failures go to stderr elsewhere.
-
-    In a file or pipe they become one line. On a `screen` every chunk is a line of its own, written
-    over the level meter that stderr may have drawn there.
-    """
-
-    def __init__(self, put: Put, *, screen: bool) -> None:
-        self._put = put
-        self._screen = screen
-        self._lock = threading.Lock()
-        self._begun = False
-        self._open = True
-
-    def wants(self, _event: str) -> bool:
-        """Tell that a person gets no events here."""
-        return False
-
-    def event(self, event: str, **fields: Value) -> None:
-        """Leave events out."""
-
-    def hello(self) -> None:
-        """Leave the greeting out."""
-
-    def chunk(self, words: Iterable[Word], *, elapsed: float, start: int, stop: int) -> None:  # noqa: ARG002  Report's shape
-        """Write the words behind those before."""
-        text = plain(text_of(words))
-        with self._lock:
-            if text and self._open:
-                space = " " if self._begun else ""
-                shown = f"{CLEAR_LINE}{text}\n" if self._screen else space + text
-                self._put(shown.encode())
-                self._begun = True
-
-    def error(self, error: ParakeetError) -> None:
-        """Leave failures to stderr."""
-
-    def done(self, **_meta: Value) -> None:
-        """End the line."""
-        with self._lock:
-            if self._open and self._screen:
-                self._put(CLEAR_LINE.encode())
-            elif self._open and self._begun:
-                self._put(b"\n")
-            self._open = False

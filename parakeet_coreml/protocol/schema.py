@@ -1,4 +1,4 @@
-"""The schema of every line, printed for hosts: JSON Schema or TypeScript, both from `lines`."""
+"""The schema of every line, printed for hosts: JSON Schema or TypeScript, both from `types`."""
 
 import json
 from collections.abc import Iterator

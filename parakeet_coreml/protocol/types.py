@@ -1,6 +1,6 @@
 """What every line a recording writes may hold: the one table of types.
 
-`events` builds its lines as these types, which mypy checks; `schema` prints them for hosts.
+`json_lines` builds its lines as these types, which mypy checks; `schema` prints them for hosts.
 """
 
 from typing import Annotated, Literal, NotRequired, TypedDict

@@ -5,7 +5,8 @@ from collections import deque
 
 from parakeet_coreml.errors import ParakeetError
 from parakeet_coreml.host import stdio
-from parakeet_coreml.protocol.json_lines import JsonLines, Text, Value
+from parakeet_coreml.protocol.json_lines import JsonLines, Value
+from parakeet_coreml.protocol.text import Text
 
 
 class Notices:

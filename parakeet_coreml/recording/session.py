@@ -22,8 +22,8 @@ from parakeet_coreml.errors import (
     ParakeetError,
     UsageError,
 )
-from parakeet_coreml.host import stdio
-from parakeet_coreml.protocol import json_lines
+from parakeet_coreml.host import leave, stdio, watch, writer
+from parakeet_coreml.protocol import json_lines, text
 from parakeet_coreml.protocol.json_lines import Value
 from parakeet_coreml.recognition.words import text_of
 from parakeet_coreml.recording import ending, summary
@@ -86,13 +86,13 @@ class Recording:
     def run(self) -> int:
         """Serve the host until the recording has ended; returns the exit code."""
         stdout = stdio.take_stdout()
-        self._host = stdio.Host(
+        self._host = watch.Host(
             on_stop=self._stop,
             on_abort=lambda code: self._happened(ending.Aborted(code)),
             on_lost=lambda: self._happened(ending.ReaderLost()),
             on_odd=lambda message: self._warn("odd_command", message),
         )
-        self._writer = stdio.Writer(stdout, on_lost=self._host.wake)
+        self._writer = writer.Writer(stdout, on_lost=self._host.wake)
         self._report = self._new_report(stdout)
         self._notices = Notices(self._report)
         threading.excepthook = self._on_bug
@@ -105,12 +105,12 @@ class Recording:
         return self._ending.exit_code
 
     def _serve(self, until: threading.Event, stdout: int | None) -> None:
-        commands = self._options.live and stdio.takes_commands()
+        commands = self._options.live and watch.takes_commands()
         self._host.watch(until, stdout=stdout, commands=commands, each=self._check)
 
-    def _new_report(self, stdout: int) -> json_lines.JsonLines | json_lines.Text:
+    def _new_report(self, stdout: int) -> json_lines.JsonLines | text.Text:
         if self._options.format == "text":
-            return json_lines.Text(self._writer.put, screen=stdio.is_terminal(stdout))
+            return text.Text(self._writer.put, screen=stdio.is_terminal(stdout))
         return json_lines.JsonLines(
             self._writer.put,
             events=self._wanted,
@@ -148,7 +148,7 @@ class Recording:
             Order.LET_GO: self._let_go,
             Order.REFUSE: self._refuse,
             # The system takes the microphone back with the process.
-            Order.LEAVE: lambda: stdio.leave(self._ending.exit_code),
+            Order.LEAVE: lambda: leave.leave(self._ending.exit_code),
         }
         acts[order]()
 

@@ -19,12 +19,12 @@ from parakeet_coreml.protocol.json_lines import (
     EVENTS,
     MAX_LINE,
     JsonLines,
-    Text,
     Value,
     encode,
     parse_events,
     plain,
 )
+from parakeet_coreml.protocol.text import CLEAR_LINE, Text
 from parakeet_coreml.recognition.words import Word, text_of
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "lines.jsonl"
@@ -465,7 +465,7 @@ def test_a_person_gets_one_line_of_words_in_a_file() -> None:
 
 
 def test_a_person_gets_a_line_per_chunk_on_a_screen() -> None:
-    clear = json_lines.CLEAR_LINE.encode()
+    clear = CLEAR_LINE.encode()
     assert shown(screen=True) == clear + b"fix it [2J\n" + clear + b"now\n" + clear
 
 
