@@ -110,3 +110,27 @@ class Backend(Protocol):
     def close(self) -> None:
         """Let the model go. A second call does nothing."""
         ...
+
+
+class Supervised(Backend, Protocol):
+    """A backend in a process of its own, which loads while the caller goes on."""
+
+    @property
+    def restarts(self) -> int:
+        """Processes started after the first one."""
+        ...
+
+    def wait_ready(self) -> BackendInfo:
+        """Wait until the model is loaded and return what it says of itself.
+
+        Raises `ModelMissingError`, `ModelCorruptError` or `ModelUnusableError`, as every later call
+        does then, and `BackendFailedError` if the process was killed or closed.
+        """
+        ...
+
+    def kill(self) -> None:
+        """End the process at once and for good, from any thread.
+
+        A call that waits for it raises `BackendFailedError`. `close` is still needed.
+        """
+        ...
