@@ -113,7 +113,7 @@ class Backend(Protocol):
 
 
 class Supervised(Backend, Protocol):
-    """A backend in a process of its own, which is waited for, replaced and killed."""
+    """A backend in a process of its own, which loads while the caller goes on."""
 
     @property
     def restarts(self) -> int:
@@ -123,10 +123,14 @@ class Supervised(Backend, Protocol):
     def wait_ready(self) -> BackendInfo:
         """Wait until the model is loaded and return what it says of itself.
 
-        Raises `ModelMissingError`, `ModelCorruptError` or `ModelUnusableError`.
+        Raises `ModelMissingError`, `ModelCorruptError` or `ModelUnusableError`, as every later call
+        does then, and `BackendFailedError` if the process was killed or closed.
         """
         ...
 
     def kill(self) -> None:
-        """End it at once and for good, from any thread."""
+        """End the process at once and for good, from any thread.
+
+        A call that waits for it raises `BackendFailedError`. `close` is still needed.
+        """
         ...

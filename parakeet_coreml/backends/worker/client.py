@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
-from parakeet_coreml.backends.base import BackendInfo, BackendSpec, Hypothesis
+from parakeet_coreml.backends.base import BackendInfo, BackendSpec, Hypothesis, Supervised
 from parakeet_coreml.backends.worker.process import Process
 from parakeet_coreml.backends.worker.wire import (
     REQUEST,
@@ -59,7 +59,7 @@ LIMITS = Limits()
 """The design's limits."""
 
 
-class WorkerBackend:
+class WorkerBackend(Supervised):
     """A `Backend` whose model lives in a worker process.
 
     The process starts at once and loads while the caller goes on. `tell(code, message)` is called
