@@ -10,22 +10,27 @@ import importlib
 import importlib.metadata
 import importlib.util
 import json
-import math
 import os
 import platform
 import re
-import signal
-import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from parakeet_coreml import __version__
-from parakeet_coreml.audio.devices import DeviceInfo, chosen, list_devices
+from parakeet_coreml.audio.devices import DeviceInfo, chosen
 from parakeet_coreml.audio.samples import MAX_RATE, MIN_RATE
+from parakeet_coreml.checks.probes import AGAIN, DEVICES, INSTALL, RUNTIMES, Probes
+from parakeet_coreml.checks.report import (
+    SCHEMA,
+    Fields,
+    HashedFile,
+    ModelState,
+    Problem,
+    Report,
+    Runtime,
+)
 from parakeet_coreml.errors import (
     ModelCorruptError,
     ModelMissingError,
@@ -35,24 +40,10 @@ from parakeet_coreml.errors import (
     StorageError,
     UsageError,
 )
-from parakeet_coreml.protocol.json_lines import plain
 from parakeet_coreml.selection import Choice
 from parakeet_coreml.store import locate
 from parakeet_coreml.store.manifest import Manifest, published
 from parakeet_coreml.store.state import STAGING, state_of
-
-SCHEMA = 1
-"""The form of the JSON object; new keys do not change it."""
-
-DEVICES = "devices"
-RUNTIMES = {"coreml": "coremltools", "onnx": "onnxruntime", "mlx": "parakeet_mlx"}
-"""The package behind each backend."""
-
-PROBES = (DEVICES, *RUNTIMES)
-"""What is asked in a process of its own."""
-
-PATIENCE = 30.0
-"""Seconds all of them together may take; a first import from a slow disk takes some."""
 
 LIBRARIES = (
     *("click", "coremltools", "mlx", "numpy", "onnxruntime", "parakeet-mlx", "sounddevice"),
@@ -62,114 +53,10 @@ LIBRARIES = (
 NEEDED = ("numpy", "soxr")
 """Without these, no recording; the runtimes and sounddevice are asked."""
 
-INSTALL = {
-    "onnx": "pip install 'onnxruntime>=1.22,<2'",
-    "mlx": "pip install 'parakeet-coreml[mlx]'",
-    "coreml": "pip install 'coremltools>=9.0,<9.2'",
-}
-
-AGAIN = "pip install --force-reinstall parakeet-coreml"
-
 UNITS = ("cpu_and_ne", "all", "cpu_and_gpu", "cpu_only")
 
 SECRET = re.compile(r"//[^/@\s]*@")
 """Name and password in an address."""
-
-Fields = dict[str, object]
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """Something that is wrong."""
-
-    code: str
-    """As in a recording's `error` line."""
-    exit_code: int
-    message: str
-    cure: str
-    blocking: bool
-    """Whether the recording that was asked about would fail of it."""
-
-    @classmethod
-    def of(cls, error: ParakeetError, *, blocking: bool = True) -> "Problem":
-        """Return the problem that an error tells of."""
-        return cls(error.name, error.exit_code, error.message, error.hint, blocking)
-
-
-@dataclass(frozen=True, slots=True)
-class Runtime:
-    """Whether a backend can run here; not whether a model is there."""
-
-    name: str
-    chosen: bool
-    runs: bool
-    runtime: str
-    """`onnxruntime 1.30.0`, `reference` (our evaluator); empty if it does not run."""
-    reason: str = ""
-    cure: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class HashedFile:
-    """A file that was read whole."""
-
-    path: str
-    bytes: int
-    sha256: str | None
-    """Null if it cannot be read."""
-    ok: bool
-
-
-@dataclass(slots=True)
-class ModelState:
-    """A model in one form, and how far it is here."""
-
-    name: str
-    backend: str
-    chosen: bool
-    state: str
-    """`built in`, `folder`, `installed`, `partial`, `damaged`, `missing` or `unreadable`."""
-    bytes: int
-    """When complete; 0 where no manifest says so."""
-    done_bytes: int
-    path: str | None
-    verified: bool | None = None
-    """Whether every hash is right; null if they were not asked, or nothing states them."""
-    files: list[HashedFile] = field(default_factory=list)
-
-
-@dataclass(slots=True)
-class Report:
-    """Everything that was found; the fields are the keys of the JSON object."""
-
-    schema: int
-    exit_code: int
-    """Of the recording that was asked about, as far as can be told without making it."""
-    version: str
-    python: Fields
-    system: Fields
-    libraries: dict[str, str | None]
-    """Versions; null where a package is absent or nameless."""
-    selected: Fields
-    backends: list[Runtime]
-    compute_units: Fields
-    devices: list[DeviceInfo]
-    models: list[ModelState]
-    paths: dict[str, str | None]
-    caches: list[Fields]
-    environment: dict[str, str]
-    problems: list[Problem]
-
-    def to_json(self) -> Fields:
-        """Return the JSON object. Numbers that are none are null."""
-        found = asdict(self)
-        for device in found["devices"]:
-            device["rate"] = device["rate"] if math.isfinite(device["rate"]) else None
-        return found
-
-    def to_text(self) -> str:
-        """Return what a person wants to know, the verdict last."""
-        return "\n".join(plain(line) for line in _told(self))
 
 
 def examine(choice: Choice, device: str | None, *, verify: bool = False) -> Report:
@@ -204,100 +91,6 @@ def examine(choice: Choice, device: str | None, *, verify: bool = False) -> Repo
         environment=_environment(),
         problems=problems,
     )
-
-
-# Questions to other processes
-
-
-def answer(what: str) -> str:
-    """Answer one of `PROBES` with one line of JSON; the part that runs in its own process."""
-    # The kernel ends a probe that is stuck in a library, should nobody be there to do it.
-    signal.alarm(round(PATIENCE))
-    try:
-        if what == DEVICES:
-            return json.dumps({"devices": [asdict(found) for found in list_devices()]})
-        return json.dumps({"runtime": runtime_of(what)})
-    except ParakeetError as error:
-        fields = {"message": error.message, "cure": error.hint}
-    except ImportError as error:
-        fields = {"message": f"it will not load: {error}", "cure": INSTALL.get(what, AGAIN)}
-    return json.dumps({"failed": fields})
-
-
-def runtime_of(backend: str) -> str:
-    """Load a backend's runtime, no model, and return its name and version.
-
-    Raises `ImportError` or `ModelUnusableError` if it is absent or will not load, and may crash.
-    """
-    # Imported here, for each may be absent.
-    if backend == "onnx":
-        importlib.import_module("parakeet_coreml.backends.onnx")
-        return f"onnxruntime {sys.modules['onnxruntime'].__version__}"
-    if backend == "mlx":
-        from parakeet_coreml.backends import mlx  # noqa: PLC0415  see above
-
-        return f"mlx {mlx.mx.__version__}"
-    from parakeet_coreml.backends import binding  # noqa: PLC0415  see above
-
-    if binding.runtime() == "coreml":
-        binding.proxy_class()  # only whether it loads
-    return binding.runtime()
-
-
-class Probes:
-    """One process for each question, all at work from the start."""
-
-    def __init__(self) -> None:
-        self._until = time.monotonic() + PATIENCE
-        self._asked = {what: _ask(what) for what in PROBES}
-
-    def answers(self) -> dict[str, Fields]:
-        """Wait for all of them. An answer has `failed` in it, or else what was asked."""
-        return {what: self._answer(asked) for what, asked in self._asked.items()}
-
-    def _answer(self, asked: "subprocess.Popen[str] | str") -> Fields:
-        if isinstance(asked, str):
-            return _failed(asked)
-        try:
-            stdout, stderr = asked.communicate(timeout=max(0.0, self._until - time.monotonic()))
-        except subprocess.TimeoutExpired:
-            asked.kill()
-            with suppress(subprocess.TimeoutExpired):  # a stuck kernel call outlives even that
-                asked.communicate(timeout=1.0)
-            return _failed(f"no answer within {PATIENCE:g} s")
-        try:
-            found = json.loads((stdout.splitlines() or [""])[-1])
-        except ValueError:
-            return _failed(_end_of(asked.returncode, stderr))
-        return found if isinstance(found, dict) else _failed("an answer that makes no sense")
-
-
-def _ask(what: str) -> "subprocess.Popen[str] | str":
-    """Start a probe; where that fails, return why."""
-    own = [] if getattr(sys, "frozen", False) else ["-P", "-m", "parakeet_coreml"]
-    try:
-        return subprocess.Popen(
-            [sys.executable, *own, "doctor", "--probe", what],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            encoding="utf-8",
-            errors="replace",
-        )
-    except OSError as error:
-        return f"no process could be started: {error.strerror}"
-
-
-def _failed(message: str) -> Fields:
-    return {"failed": {"message": message, "cure": ""}}
-
-
-def _end_of(code: int, stderr: str) -> str:
-    """Say how a probe ended that gave no answer."""
-    if code < 0:
-        return f"it crashed: {signal.strsignal(-code) or -code}"
-    return f"it failed: {(stderr.strip().splitlines() or [f'exit code {code}'])[-1]}"
 
 
 # Microphones and runtimes
@@ -588,48 +381,3 @@ def _environment() -> dict[str, str]:
     """Return our own variables, without passwords."""
     own = (name for name in sorted(os.environ) if name.startswith("PARAKEET_COREML_"))
     return {name: SECRET.sub("//***@", os.environ[name]) for name in own}
-
-
-# For people
-
-
-def _told(report: Report) -> Iterator[str]:
-    """Yield the lines of the report."""
-    system, python, selected = report.system, report.python, report.selected
-    yield (
-        f"parakeet-coreml {report.version}, Python {python['version']}, "
-        f"{system['system']} {system['macos'] or system['release']} {system['machine']}"
-    )
-    yield f"models in {report.paths['models_dir'] or '?'}"
-    for name, value in report.environment.items():
-        yield f"{name}={value}"
-    yield from ("", "Backends")
-    for backend in report.backends:
-        state = backend.runtime if backend.runs else f"does not run: {backend.reason}"
-        if state == "reference":
-            state = "reference evaluator: slow, for checking models off a Mac"
-        yield f"{_mark(backend.chosen)} {backend.name:7} {state}"
-    if report.compute_units["used"]:
-        yield f"  compute units: {report.compute_units['selected']}"
-    yield from ("", "Microphones")
-    if not report.devices:
-        yield "  none"
-    for device in report.devices:
-        yield f"{_mark(device.is_default)} {device.index:3}  {device.name}  ({device.rate:g} Hz)"
-    yield from ("", "Models")
-    for row in report.models:
-        hashes = {None: "", True: ", every hash is right", False: ", HASHES DIFFER"}[row.verified]
-        yield f"{_mark(row.chosen)} {row.name:8} {row.backend:7} {row.state}{hashes}"
-    yield ""
-    for problem in report.problems:
-        yield f"{'Error' if problem.blocking else 'Warning'}: {problem.message}"
-        yield from (f"  {line}" for line in problem.cure.splitlines())
-    what = f"{selected['model']} on {selected['backend']}"
-    if report.exit_code:
-        yield f"A recording with {what} would end with exit code {report.exit_code}."
-    else:
-        yield f"A recording with {what} would work."
-
-
-def _mark(marked: object) -> str:
-    return "*" if marked else " "

@@ -273,7 +273,9 @@ def doctor(
     from parakeet_coreml.selection import Choice  # noqa: PLC0415  likewise
 
     if probe is not None:
-        _show(examination.answer(probe))
+        from parakeet_coreml.checks.probes import answer  # noqa: PLC0415  likewise
+
+        _show(answer(probe))
         return 0
     report = examination.examine(Choice(**chosen), device, verify=verify)
     _show(report.to_json() if as_json else report.to_text())

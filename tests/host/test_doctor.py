@@ -18,7 +18,7 @@ from support import requires
 from test_privacy import HARMLESS, OTHERS, TRACED, WRITES, of_a_user
 
 from parakeet_coreml.backends import binding
-from parakeet_coreml.checks import doctor
+from parakeet_coreml.checks import doctor, probes, report
 from parakeet_coreml.errors import ModelUnusableError
 from parakeet_coreml.selection import Choice
 from parakeet_coreml.store import locate, manifest
@@ -258,7 +258,7 @@ def _file(folder: Path) -> Path:
     return path
 
 
-def examine(tmp_path: Path, device: str | None = None, **more: Any) -> doctor.Report:
+def examine(tmp_path: Path, device: str | None = None, **more: Any) -> report.Report:
     return doctor.examine(Choice("v3", str(tmp_path), "onnx"), device, **more)
 
 
@@ -376,14 +376,14 @@ def test_a_probe_that_cannot_start_or_does_not_end_is_told(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(sys, "executable", str(tmp_path / "absent"))
-    answers = doctor.Probes().answers()
+    answers = probes.Probes().answers()
     assert all("could be started" in str(answer["failed"]) for answer in answers.values())
     script = tmp_path / "stuck"
     script.write_text("#!/bin/sh\nexec sleep 600\n")
     script.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(script))
-    monkeypatch.setattr(doctor, "PATIENCE", 0.2)
-    answers = doctor.Probes().answers()
+    monkeypatch.setattr(probes, "PATIENCE", 0.2)
+    answers = probes.Probes().answers()
     assert all("no answer within" in str(answer["failed"]) for answer in answers.values())
 
 
@@ -420,5 +420,5 @@ def test_a_mac_without_coremltools_is_told_what_to_install(
 ) -> None:
     monkeypatch.setattr(binding, "runtime", lambda: "coreml")
     with pytest.raises(ModelUnusableError) as caught:
-        doctor.runtime_of("coreml")
-    assert caught.value.hint == doctor.INSTALL["coreml"]
+        probes.runtime_of("coreml")
+    assert caught.value.hint == probes.INSTALL["coreml"]

@@ -1,0 +1,150 @@
+"""What an examination finds, as JSON and for people."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+
+from parakeet_coreml.audio.devices import DeviceInfo
+from parakeet_coreml.errors import ParakeetError
+from parakeet_coreml.protocol.json_lines import plain
+
+SCHEMA = 1
+"""The form of the JSON object; new keys do not change it."""
+
+Fields = dict[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Something that is wrong."""
+
+    code: str
+    """As in a recording's `error` line."""
+    exit_code: int
+    message: str
+    cure: str
+    blocking: bool
+    """Whether the recording that was asked about would fail of it."""
+
+    @classmethod
+    def of(cls, error: ParakeetError, *, blocking: bool = True) -> "Problem":
+        """Return the problem that an error tells of."""
+        return cls(error.name, error.exit_code, error.message, error.hint, blocking)
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """Whether a backend can run here; not whether a model is there."""
+
+    name: str
+    chosen: bool
+    runs: bool
+    runtime: str
+    """`onnxruntime 1.30.0`, `reference` (our evaluator); empty if it does not run."""
+    reason: str = ""
+    cure: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class HashedFile:
+    """A file that was read whole."""
+
+    path: str
+    bytes: int
+    sha256: str | None
+    """Null if it cannot be read."""
+    ok: bool
+
+
+@dataclass(slots=True)
+class ModelState:
+    """A model in one form, and how far it is here."""
+
+    name: str
+    backend: str
+    chosen: bool
+    state: str
+    """`built in`, `folder`, `installed`, `partial`, `damaged`, `missing` or `unreadable`."""
+    bytes: int
+    """When complete; 0 where no manifest says so."""
+    done_bytes: int
+    path: str | None
+    verified: bool | None = None
+    """Whether every hash is right; null if they were not asked, or nothing states them."""
+    files: list[HashedFile] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Report:
+    """Everything that was found; the fields are the keys of the JSON object."""
+
+    schema: int
+    exit_code: int
+    """Of the recording that was asked about, as far as can be told without making it."""
+    version: str
+    python: Fields
+    system: Fields
+    libraries: dict[str, str | None]
+    """Versions; null where a package is absent or nameless."""
+    selected: Fields
+    backends: list[Runtime]
+    compute_units: Fields
+    devices: list[DeviceInfo]
+    models: list[ModelState]
+    paths: dict[str, str | None]
+    caches: list[Fields]
+    environment: dict[str, str]
+    problems: list[Problem]
+
+    def to_json(self) -> Fields:
+        """Return the JSON object. Numbers that are none are null."""
+        found = asdict(self)
+        for device in found["devices"]:
+            device["rate"] = device["rate"] if math.isfinite(device["rate"]) else None
+        return found
+
+    def to_text(self) -> str:
+        """Return what a person wants to know, the verdict last."""
+        return "\n".join(plain(line) for line in _told(self))
+
+
+def _told(report: Report) -> Iterator[str]:
+    """Yield the lines of the report."""
+    system, python, selected = report.system, report.python, report.selected
+    yield (
+        f"parakeet-coreml {report.version}, Python {python['version']}, "
+        f"{system['system']} {system['macos'] or system['release']} {system['machine']}"
+    )
+    yield f"models in {report.paths['models_dir'] or '?'}"
+    for name, value in report.environment.items():
+        yield f"{name}={value}"
+    yield from ("", "Backends")
+    for backend in report.backends:
+        state = backend.runtime if backend.runs else f"does not run: {backend.reason}"
+        if state == "reference":
+            state = "reference evaluator: slow, for checking models off a Mac"
+        yield f"{_mark(backend.chosen)} {backend.name:7} {state}"
+    if report.compute_units["used"]:
+        yield f"  compute units: {report.compute_units['selected']}"
+    yield from ("", "Microphones")
+    if not report.devices:
+        yield "  none"
+    for device in report.devices:
+        yield f"{_mark(device.is_default)} {device.index:3}  {device.name}  ({device.rate:g} Hz)"
+    yield from ("", "Models")
+    for row in report.models:
+        hashes = {None: "", True: ", every hash is right", False: ", HASHES DIFFER"}[row.verified]
+        yield f"{_mark(row.chosen)} {row.name:8} {row.backend:7} {row.state}{hashes}"
+    yield ""
+    for problem in report.problems:
+        yield f"{'Error' if problem.blocking else 'Warning'}: {problem.message}"
+        yield from (f"  {line}" for line in problem.cure.splitlines())
+    what = f"{selected['model']} on {selected['backend']}"
+    if report.exit_code:
+        yield f"A recording with {what} would end with exit code {report.exit_code}."
+    else:
+        yield f"A recording with {what} would work."
+
+
+def _mark(marked: object) -> str:
+    return "*" if marked else " "
