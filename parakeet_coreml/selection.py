@@ -37,7 +37,13 @@ class Choice:
         model = locate.resolve(self.model, self.backend_name, self.folder)
         folder = str(self.folder.absolute()) if self.folder else ""
         return BackendSpec(
-            self.backend_name, model.name, str(model.directory), self.units, models_dir=folder
+            self.backend_name,
+            model.name,
+            str(model.directory),
+            self.units,
+            models_dir=folder,
+            blank=model.blank,
+            durations=model.durations,
         )
 
     def verify(self) -> None:

@@ -36,7 +36,7 @@ from parakeet_coreml.backends.reference.evaluator import Evaluator
 from parakeet_coreml.backends.registry import open_backend
 from parakeet_coreml.backends.transducer.mel import log_mel, valid_frames
 from parakeet_coreml.backends.transducer.tdt import Decision, Frames, greedy
-from parakeet_coreml.store.locate import LAYOUTS
+from parakeet_coreml.store.locate import LAYOUTS, stated
 
 import onnx_asr  # isort: skip  after ours, which turns ONNX Runtime's telemetry off
 
@@ -221,7 +221,7 @@ def compare(name: str, folder: Path, sound: Sound) -> bool:
                 step.decision.token,
                 step.decision.duration_index,
             )
-    backend, _ = open_backend(BackendSpec(name, folder.name, str(folder)))
+    backend, _ = open_backend(spec_of(name, folder))
     tokens = ([t.id for t in backend.transcribe(walk.window).tokens] for walk in sound.walks)
     heard = words(sound.pieces, tokens)
     figures = ", ".join(f"{stage} {value:.1e}" for stage, value in found.items())
@@ -311,11 +311,17 @@ def searched(name: str, folder: Path, sound: Sound) -> tuple[str, str]:
 # Stages that no backend shows
 
 
+def spec_of(name: str, folder: Path) -> BackendSpec:
+    """Return what opens a form of a model, with what its manifest states."""
+    blank, durations = stated(folder)
+    return BackendSpec(name, folder.name, str(folder), blank=blank, durations=durations)
+
+
 def open_networks(name: str, folder: Path) -> Any:  # noqa: ANN401  of any backend
     """Return the networks of a form."""
     opener = {"onnx": onnx.open_onnx, "coreml": coreml.open_coreml, "mlx": mlx.open_mlx}[name]
     with contextlib.redirect_stderr(io.StringIO()):  # Core ML says that it is evaluated
-        backend, _ = opener(BackendSpec(name, folder.name, str(folder)))
+        backend, _ = opener(spec_of(name, folder))
     return backend._networks  # noqa: SLF001  see above
 
 

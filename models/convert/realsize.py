@@ -17,6 +17,7 @@ import numpy as np
 from parakeet_coreml.audio.samples import MODEL_WINDOW
 from parakeet_coreml.backends.base import BackendSpec
 from parakeet_coreml.backends.registry import open_backend
+from parakeet_coreml.store.locate import stated
 
 PIECES = 8192
 
@@ -63,7 +64,9 @@ def measure(name: str, folder: Path) -> None:
 
     The seconds of processors tell more on a busy machine; imports are among the first.
     """
-    backend, info = open_backend(BackendSpec(name, folder.name, str(folder)))
+    blank, durations = stated(folder)
+    spec = BackendSpec(name, folder.name, str(folder), blank=blank, durations=durations)
+    backend, info = open_backend(spec)
     window = np.random.default_rng(0).standard_normal(MODEL_WINDOW, np.float32) * np.float32(0.1)
     loaded = time.process_time()
     began = time.perf_counter()

@@ -51,6 +51,10 @@ class BackendSpec:
     compute_units: str = "cpu_and_ne"
     models_dir: str = ""
     """Folder of models that was asked for; Core ML keeps what it compiled there."""
+    blank: int | None = None
+    """Blank id, where the model's manifest states it."""
+    durations: tuple[int, ...] | None = None
+    """Durations by index, in encoder frames, where the model's manifest states them."""
     served: int = 0
     """Windows answered or given up before this process started."""
     attempt: int = 0
@@ -63,7 +67,10 @@ class BackendSpec:
     @classmethod
     def from_json(cls, text: str) -> "BackendSpec":
         """Return the spec that `to_json` wrote."""
-        return cls(**json.loads(text))
+        fields = json.loads(text)
+        if fields.get("durations") is not None:
+            fields["durations"] = tuple(fields["durations"])
+        return cls(**fields)
 
     def retried(self, *, served: int, attempt: int) -> "BackendSpec":
         """Return the spec for a fresh process."""

@@ -1,7 +1,7 @@
 """Parakeet TDT on Core ML, in the layout FluidInference publishes; off a Mac, evaluated.
 
 A folder holds these programs, each as `.mlmodelc` or `.mlpackage`, a vocabulary, and a manifest
-that says which id is blank:
+whose blank and durations come in the spec:
 
     Preprocessor    audio_signal (1, n), audio_length (1)     -> mel (1, 128, 1501), mel_length
     Encoder         mel, mel_length                           -> encoder (1, D, 188), encoder_length
@@ -12,11 +12,9 @@ The 110M model has no Encoder: its Preprocessor gives `encoder` itself. v3 calls
 JointDecisionv3, and may hold an older JointDecision beside it.
 """
 
-import json
 import os
 import sys
 import time
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -30,17 +28,13 @@ from parakeet_coreml.backends.base import BackendInfo, BackendSpec
 from parakeet_coreml.backends.binding import Program
 from parakeet_coreml.backends.transducer.backend import HINT, TransducerBackend
 from parakeet_coreml.backends.transducer.mel import valid_frames
-from parakeet_coreml.backends.transducer.tdt import Decision, Frames
+from parakeet_coreml.backends.transducer.tdt import DURATIONS, Decision, Frames
 from parakeet_coreml.backends.transducer.vocab import Vocab, read_vocab
 from parakeet_coreml.errors import BackendFailedError, ModelMissingError, ModelUnusableError
-from parakeet_coreml.store.locate import default_models_dir
-
-DURATIONS = (0, 1, 2, 3, 4)
-"""Of every published Parakeet TDT, where a manifest does not say otherwise."""
+from parakeet_coreml.store.locate import default_models_dir, own_manifest
 
 JOINTS = ("JointDecisionv3", "JointDecision")
 VOCABULARIES = ("parakeet_vocab.json", "vocab.json")
-MANIFESTS = ("MANIFEST.json", "manifest.json")
 
 COLD = 3.0
 """Seconds of loading from which on something was compiled, for Core ML does not tell: reported are
@@ -58,10 +52,10 @@ def open_coreml(spec: BackendSpec) -> tuple[TransducerBackend["Prediction"], Bac
     """
     began = time.perf_counter()
     folder = Path(spec.directory)
-    blank, durations = _read_manifest(folder)
+    blank = _blank(spec, folder)
     vocab = _read_vocab(folder, blank)
     units, programs = _load(folder, spec)
-    networks = CoreMLNetworks(programs, blank=blank, durations=durations)
+    networks = CoreMLNetworks(programs, blank=blank, durations=spec.durations or DURATIONS)
     networks.check(spec.model)
     took = time.perf_counter() - began
     info = BackendInfo(
@@ -285,36 +279,20 @@ def _state_shape(decoder: Program) -> tuple[int, ...]:
     return feature.shape
 
 
-def _read_manifest(folder: Path) -> tuple[int, tuple[int, ...]]:
-    """Return blank and the durations.
+def _blank(spec: BackendSpec, folder: Path) -> int:
+    """Return blank, which is never guessed: with a wrong one, words come out that look right.
 
-    Blank is never guessed: with a wrong one, words come out that look right. Raises
-    `ModelUnusableError`.
+    Raises `ModelUnusableError` if no manifest states it.
     """
-    path = next((folder / name for name in MANIFESTS if (folder / name).is_file()), None)
+    if spec.blank is not None:
+        return spec.blank
+    path = own_manifest(folder)
     if path is None:
         raise ModelUnusableError(
             f"no manifest in '{folder}', so which id is blank is not known",
             'write MANIFEST.json with {"blank": 8192} for v3, 1024 for v2 and 110m',
         )
-    try:
-        numbers = list(_numbers(json.loads(path.read_text(encoding="utf-8"))))
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise ModelUnusableError(f"'{path}' is not a manifest: {error}", HINT) from error
-    return numbers[0], tuple(numbers[1:])
-
-
-def _numbers(content: object) -> Iterator[int]:
-    """Give blank and then the durations, all whole and not negative."""
-    if not isinstance(content, Mapping):
-        raise TypeError("not an object")
-    durations = content.get("durations", DURATIONS)
-    if not isinstance(durations, list | tuple) or not durations:
-        raise TypeError("durations")
-    for number in (content["blank"], *durations):
-        if type(number) is not int or number < 0:
-            raise TypeError(f"{number!r} is not a count")
-        yield number
+    raise ModelUnusableError(f"'{path}' is not a manifest: 'blank'", HINT)
 
 
 def _read_vocab(folder: Path, blank: int) -> Vocab:

@@ -1,14 +1,13 @@
 """Parakeet TDT on ONNX Runtime, in the layout istupakov publishes. Sole importer of onnxruntime.
 
 A folder holds `encoder-model.onnx`, `decoder_joint-model.onnx` (or both as `….int8.onnx`) and
-`vocab.txt`; our `manifest.json` beside them, if it is there, says which id is blank and what the
-durations are. Predictor and joint are one graph:
+`vocab.txt`. Blank and durations are the manifest's, where it states them; else blank is the
+vocabulary's. Predictor and joint are one graph:
 
     encoder        audio_signal (1, 128, T), length (1)                 -> outputs (1, D, T'), …
     decoder_joint  encoder_outputs (1, D, 1), targets (1, 1), states    -> logits, states
 """
 
-import json
 import os
 import time
 from collections.abc import Mapping
@@ -28,7 +27,7 @@ from parakeet_coreml.backends.transducer.backend import (
     decide,
 )
 from parakeet_coreml.backends.transducer.mel import BINS, log_mel, valid_frames
-from parakeet_coreml.backends.transducer.tdt import Decision, Frames
+from parakeet_coreml.backends.transducer.tdt import DURATIONS, Decision, Frames
 from parakeet_coreml.backends.transducer.vocab import Vocab, read_vocab
 from parakeet_coreml.errors import BackendFailedError, ModelMissingError, ModelUnusableError
 
@@ -38,9 +37,6 @@ os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 import onnxruntime as ort
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_state
-
-DURATIONS = (0, 1, 2, 3, 4)
-"""Of every Parakeet TDT, where no manifest says otherwise."""
 
 _MAX_THREADS = 4  # more gain little on a window of 15 s and take cores from the host
 _FATAL = 4  # ONNX Runtime's highest log severity: what fails is raised, not printed
@@ -89,14 +85,13 @@ def open_onnx(spec: BackendSpec) -> tuple[TransducerBackend["Prediction"], Backe
     began = time.perf_counter()
     folder = Path(spec.directory)
     encoder_path, decoder_path = _find_pair(folder)
-    blank, durations = _read_manifest(folder / "manifest.json")
-    vocab = read_vocab(folder / "vocab.txt", blank)
-    blank = _check_vocab(vocab, blank, folder)
+    vocab = read_vocab(folder / "vocab.txt", spec.blank)
+    blank = _check_vocab(vocab, spec.blank, folder)
     encoder = _open_session(encoder_path, threads=min(_MAX_THREADS, _cores()))
     _check_names(encoder_path, encoder, _ENCODER_INPUTS, _ENCODER_OUTPUTS)
     decoder = _open_session(decoder_path, threads=1)
     _check_names(decoder_path, decoder, _DECODER_INPUTS, _DECODER_OUTPUTS)
-    networks = OnnxNetworks(encoder, decoder, blank=blank, durations=durations)
+    networks = OnnxNetworks(encoder, decoder, blank=blank, durations=spec.durations or DURATIONS)
     networks.check(folder)
     info = BackendInfo(
         backend="onnx",
@@ -222,21 +217,6 @@ def _find_pair(folder: Path) -> tuple[Path, Path]:
             return pair
     missing = next(path.name for path in pair if not path.is_file())
     raise ModelMissingError(f"no {missing} in {folder}")
-
-
-def _read_manifest(path: Path) -> tuple[int | None, tuple[int, ...]]:
-    """Return blank, if the manifest names it, and the durations."""
-    if not path.is_file():
-        return None, DURATIONS
-    try:
-        loaded = json.loads(path.read_text(encoding="utf-8"))
-        blank, durations = loaded.get("blank"), tuple(loaded.get("durations", DURATIONS))
-    except (OSError, ValueError, AttributeError, TypeError) as e:
-        raise ModelUnusableError(f"{path} is not a manifest: {e}", HINT) from e
-    numbers = durations if blank is None else (blank, *durations)
-    if not durations or not all(type(n) is int and n >= 0 for n in numbers):
-        raise ModelUnusableError(f"{path} is not a manifest: blank or durations", HINT)
-    return blank, durations
 
 
 def _check_vocab(vocab: Vocab, blank: int | None, folder: Path) -> int:

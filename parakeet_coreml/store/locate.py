@@ -267,9 +267,23 @@ def _expected(backend: str) -> str:
 
 def _local(name: str, backend: str, directory: Path) -> Model:
     """Return a model of no published manifest; its own, if any, may state blank and durations."""
-    path = next((p for n in OWN_MANIFESTS if (p := directory / n).is_file()), None)
+    return Model(name, backend, directory, *stated(directory))
+
+
+def own_manifest(directory: Path) -> Path | None:
+    """Return the manifest that lies in a model's folder, if there is one."""
+    return next((p for n in OWN_MANIFESTS if (p := directory / n).is_file()), None)
+
+
+def stated(directory: Path) -> tuple[int | None, tuple[int, ...] | None]:
+    """Return blank and durations as the manifest in a folder states them, None where it does not.
+
+    For whoever opens a backend on a folder without `resolve`. Raises `ModelCorruptError` for a
+    manifest that cannot be read.
+    """
+    path = own_manifest(directory)
     if path is None:
-        return Model(name, backend, directory)
+        return None, None
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
@@ -279,9 +293,7 @@ def _local(name: str, backend: str, directory: Path) -> Model:
     blank, durations = content.get("blank"), content.get("durations")
     if not (blank is None or is_count(blank)):
         raise ModelCorruptError(f"'{path}': blank is not a whole number")
-    if durations is not None:
-        durations = parse_durations(durations)
-    return Model(name, backend, directory, blank, durations)
+    return blank, None if durations is None else parse_durations(durations)
 
 
 def _script(name: str) -> Model:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import specs
 import tiny_onnx
 from support import requires
 
@@ -27,11 +28,11 @@ def scripted(folder: Path) -> BackendSpec:
 
 
 def onnx(folder: Path) -> BackendSpec:
-    return BackendSpec("onnx", "random", str(tiny_onnx.write_pair(folder)))
+    return specs.spec_of("onnx", "random", tiny_onnx.write_pair(folder))
 
 
 def coreml(folder: Path) -> BackendSpec:
-    return BackendSpec("coreml", "toy", str(Path(__file__).parent / "fixtures" / "toy"))
+    return specs.spec_of("coreml", "toy", Path(__file__).parent / "fixtures" / "toy")
 
 
 def mlx(folder: Path) -> BackendSpec:

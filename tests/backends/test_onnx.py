@@ -11,16 +11,18 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+import specs
 import tiny_onnx
 from support import requires
 from tiny_onnx import BLANK, DURATIONS, Recipe, write_pair
 
 from parakeet_coreml.audio.samples import FRAME, MODEL_WINDOW, Samples
 from parakeet_coreml.backends.base import Backend, BackendSpec, Token
-from parakeet_coreml.backends.onnx import OnnxNetworks, _open_session
+from parakeet_coreml.backends.onnx import OnnxNetworks, _open_session, open_onnx
 from parakeet_coreml.backends.registry import open_backend
 from parakeet_coreml.backends.transducer.tdt import greedy
 from parakeet_coreml.errors import BackendFailedError, ModelMissingError, ModelUnusableError
+from parakeet_coreml.selection import Choice
 
 TELEMETRY = "ORT_DISABLE_TELEMETRY"
 
@@ -37,7 +39,7 @@ print(os.environ["ORT_DISABLE_TELEMETRY"])
 
 
 def spec_of(folder: Path) -> BackendSpec:
-    return BackendSpec("onnx", "random", str(folder))
+    return specs.spec_of("onnx", "random", folder)
 
 
 def opened(folder: Path) -> Backend:
@@ -133,14 +135,14 @@ def test_a_manifest_says_how_long_durations_are(tmp_path: Path) -> None:
     assert {token.duration // FRAME for token in tokens[:-1]} <= {2, 4, 6, 8, 10}
 
 
-@pytest.mark.parametrize(
-    "text",
-    ["", "[]", "3", '{"blank": "20"}', '{"blank": -1}', '{"durations": 4}', '{"durations": []}',
-     '{"durations": [0, 1.5]}', '{"blank": true}', "\udcff"],
-)  # fmt: skip
-def test_a_damaged_manifest_is_refused(tmp_path: Path, text: str) -> None:
-    (write_pair(tmp_path) / "manifest.json").write_bytes(text.encode(errors="surrogateescape"))
-    assert "manifest.json" in refusal(tmp_path, ModelUnusableError)
+def test_what_an_installed_manifest_states_is_what_is_used(tmp_path: Path) -> None:
+    manifest = {"blank": BLANK, "durations": [0, 1, 2, 3, 9]}
+    (write_pair(tmp_path) / "MANIFEST.json").write_text(json.dumps(manifest), encoding="utf-8")
+    spec = Choice(model=str(tmp_path), backend="onnx").spec()
+    backend, _ = open_onnx(BackendSpec.from_json(spec.to_json()))
+    networks = backend._networks
+    assert networks
+    assert (networks.blank, networks.durations) == (BLANK, (0, 1, 2, 3, 9))
 
 
 # Files that are something else

@@ -19,12 +19,13 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
+import specs
 from support import requires
 from tiny_onnx import PIECES, Recipe, write_pair
 
 import parakeet_coreml
 from parakeet_coreml.audio.samples import FRAME, MODEL_WINDOW, SAMPLE_RATE, Samples
-from parakeet_coreml.backends.base import Backend, BackendSpec
+from parakeet_coreml.backends.base import Backend
 from parakeet_coreml.backends.onnx import open_onnx
 from parakeet_coreml.recognition.words import text_of, words_of
 
@@ -38,7 +39,7 @@ MARKS = ".,"
 
 @cache
 def our_model(folder: Path) -> Backend:
-    return open_onnx(BackendSpec("onnx", "oracle", str(folder)))[0]
+    return open_onnx(specs.spec_of("onnx", "oracle", folder))[0]
 
 
 @cache

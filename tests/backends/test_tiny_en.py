@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+import specs
 from support import requires
 
 import parakeet_coreml
 from parakeet_coreml.audio.samples import MODEL_WINDOW, Samples
-from parakeet_coreml.backends.base import BackendSpec, Token
+from parakeet_coreml.backends.base import Token
 from parakeet_coreml.backends.coreml import CoreMLNetworks, Programs
 from parakeet_coreml.backends.reference.evaluator import Evaluator
 from parakeet_coreml.backends.reference.mlpackage import describe
@@ -34,7 +35,7 @@ def window() -> Samples:
 
 @cache
 def tokens(name: str) -> tuple[Token, ...]:
-    backend, _ = open_backend(BackendSpec(name, "tiny-en", str(MODEL)))
+    backend, _ = open_backend(specs.spec_of(name, "tiny-en", MODEL))
     return backend.transcribe(window()).tokens
 
 

@@ -37,6 +37,7 @@ from pulse import PulseServer
 from parakeet_coreml.audio.samples import MODEL_WINDOW
 from parakeet_coreml.backends.base import BackendSpec
 from parakeet_coreml.backends.registry import open_backend
+from parakeet_coreml.store.locate import stated
 
 ROOT = Path(__file__).parent.parent.parent
 SAMPLE = ROOT / "parakeet_coreml" / "samples" / "speech.wav"
@@ -206,7 +207,9 @@ def bench_speed(quick: bool) -> None:
     """Our decoding against onnx-asr on the same model files."""
     audio, _ = soundfile.read(SAMPLE, dtype="float32")
     window = audio[:MODEL_WINDOW]
-    backend, _ = open_backend(BackendSpec("onnx", "tiny-en", str(TINY_FOLDER)))
+    blank, durations = stated(TINY_FOLDER)
+    spec = BackendSpec("onnx", "tiny-en", str(TINY_FOLDER), blank=blank, durations=durations)
+    backend, _ = open_backend(spec)
     oracle = onnx_asr.load_model("nemo-conformer-tdt", str(TINY_FOLDER))
     theirs, ours, words = [], [], 0
     for _ in range(3 if quick else 15):
