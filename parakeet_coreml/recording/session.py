@@ -152,7 +152,7 @@ class Recording:
             on_stop=self._stop,
             on_abort=self._abort,
             on_lost=self._lose,
-            on_odd=lambda message: self._warn("odd_command", message),
+            on_odd=lambda message: self._warn("unknown_command", message),
         )
         self._writer = Writer(stdout, on_lost=self._host.wake)
         self._report = self._new_report(stdout)
@@ -491,7 +491,7 @@ class Recording:
         if monitor is not None and monitor.missed:
             seconds = length_of(monitor.missed) / SAMPLE_RATE
             self._warn(
-                "unheard", f"no words were recognised in {seconds:.1f} s of sound like speech"
+                "no_words", f"no words were recognised in {seconds:.1f} s of sound like speech"
             )
         captured = monitor.captured if monitor is not None else 0
         silent = not self._ear.sounded and captured >= SILENT_AFTER
