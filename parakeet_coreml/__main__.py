@@ -14,7 +14,7 @@ import sys
 
 from parakeet_coreml import __version__
 
-GARBAGE = 50_000
+GC_THRESHOLD = 50_000
 """Objects after which Python looks for cycles. A start makes 21,000 and hardly any garbage: with
 Python's own 700 it looks forty times, for 4 % of what the start costs."""
 
@@ -27,7 +27,7 @@ def main() -> None:
 
     from parakeet_coreml.timing import Waterfall
 
-    gc.set_threshold(GARBAGE)
+    gc.set_threshold(GC_THRESHOLD)
 
     waterfall = Waterfall()
     command = sys.argv[1] if len(sys.argv) > 1 else ""

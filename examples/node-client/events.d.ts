@@ -144,10 +144,10 @@ export interface WarningLine {
     | "mic_silent"
     | "model_loading"
     | "nan_samples"
-    | "odd_bytes"
-    | "odd_command"
+    | "no_words"
+    | "partial_sample"
     | "short_file"
-    | "unheard"
+    | "unknown_command"
     | "worker_restarted"
     | (string & {});
   /** For people; may be reworded. */

@@ -70,7 +70,9 @@ class PcmSource:
             if whole:
                 yield self._decoded(joined[:whole])
         if rest and not self._stopped.is_set():
-            self._warn("odd_bytes", f"the audio ends inside a sample: {len(rest)} byte(s) left out")
+            self._warn(
+                "partial_sample", f"the audio ends inside a sample: {len(rest)} byte(s) left out"
+            )
 
     def stop(self) -> None:
         """End `blocks` after what has arrived. Returns at once; any thread may call it."""

@@ -17,10 +17,10 @@ WARNINGS = (
     "mic_silent",
     "model_loading",
     "nan_samples",
-    "odd_bytes",
-    "odd_command",
+    "no_words",
+    "partial_sample",
     "short_file",
-    "unheard",
+    "unknown_command",
     "worker_restarted",
 )
 """Names a warning line may carry."""

@@ -90,7 +90,7 @@ class Recording:
             on_stop=self._stop,
             on_abort=lambda code: self._happened(ending.Aborted(code)),
             on_lost=lambda: self._happened(ending.ReaderLost()),
-            on_odd=lambda message: self._warn("odd_command", message),
+            on_odd=lambda message: self._warn("unknown_command", message),
         )
         self._writer = writer.Writer(stdout, on_lost=self._host.wake)
         self._report = self._new_report(stdout)
@@ -376,7 +376,7 @@ class Recording:
         if monitor is not None and monitor.missed:
             seconds = length_of(monitor.missed) / SAMPLE_RATE
             self._warn(
-                "unheard", f"no words were recognised in {seconds:.1f} s of sound like speech"
+                "no_words", f"no words were recognised in {seconds:.1f} s of sound like speech"
             )
         captured = monitor.captured if monitor is not None else 0
         silent = not self._levels.sounded and captured >= SILENT_AFTER

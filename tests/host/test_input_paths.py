@@ -132,7 +132,7 @@ def test_half_a_sample_at_the_end_is_told_and_left_out(start: Start) -> None:
     recorder = start("--input", "-", "--events", "warning", "--meta")
     feed(recorder, raw(sound(*WORDS[:2])) + b"\x01", step=1 << 16)
     assert recorder.heard == list(WORDS[:2])
-    assert [warning["code"] for warning in recorder.of("warning")] == ["odd_bytes"]
+    assert [warning["code"] for warning in recorder.of("warning")] == ["partial_sample"]
     assert recorder.done["samples"]["captured"] == len(sound(*WORDS[:2]))
 
 

@@ -323,7 +323,7 @@ def test_odd_lines_are_told_and_change_nothing(start: Start, two_words: Path) ->
         recorder.write(odd)
     stop_after_two_words(recorder, lambda r: r.say("  stop  "))
     assert_two_words(recorder, "stop")
-    assert {w["code"] for w in recorder.of("warning")} == {"odd_command"}
+    assert {w["code"] for w in recorder.of("warning")} == {"unknown_command"}
 
 
 def is_python_starting(pid: int) -> bool:

@@ -85,7 +85,7 @@ def test_bytes_of_half_a_sample_at_the_end_are_left_out_and_told(
 ) -> None:
     heard = pipe.heard(b"\0" * (8 + extra), write=5, encoding=encoding)
     assert len(heard) == (4 if encoding == "s16le" else 2)
-    assert [code for code, _ in pipe.warnings] == ["odd_bytes"]
+    assert [code for code, _ in pipe.warnings] == ["partial_sample"]
     assert f"{extra} byte" in pipe.warnings[0][1]
 
 
