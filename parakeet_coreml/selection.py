@@ -9,7 +9,7 @@ from parakeet_coreml.store import locate
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class ModelSelection:
     """The options that recording, `doctor` and `warm` share."""
 
     model: str = "v3"

@@ -40,7 +40,7 @@ from parakeet_coreml.errors import (
     StorageError,
     UsageError,
 )
-from parakeet_coreml.selection import Choice
+from parakeet_coreml.selection import ModelSelection
 from parakeet_coreml.store import locate
 from parakeet_coreml.store.manifest import Manifest, published
 from parakeet_coreml.store.state import STAGING, state_of
@@ -59,7 +59,7 @@ SECRET = re.compile(r"//[^/@\s]*@")
 """Name and password in an address."""
 
 
-def examine(choice: Choice, device: str | None, *, verify: bool = False) -> Report:
+def examine(choice: ModelSelection, device: str | None, *, verify: bool = False) -> Report:
     """Find out what a recording from the microphone with these options would meet.
 
     With `verify`, every byte of the models that are here is read. Takes `PATIENCE` and some seconds
@@ -127,7 +127,9 @@ def _check_rate(device: DeviceInfo) -> None:
         )
 
 
-def _runtime(backend: str, choice: Choice, found: Fields, problems: list[Problem]) -> Runtime:
+def _runtime(
+    backend: str, choice: ModelSelection, found: Fields, problems: list[Problem]
+) -> Runtime:
     """Return whether a backend runs; that it does not is a problem if it is the chosen one."""
     wanted = backend == choice.backend_name
     match found:
@@ -149,7 +151,7 @@ def _lacking_libraries() -> Iterator[Problem]:
             yield Problem.of(ParakeetError(f"the package {name} is absent", AGAIN))
 
 
-def _compute_units(choice: Choice) -> Fields:
+def _compute_units(choice: ModelSelection) -> Fields:
     apple = sys.platform == "darwin"
     return {
         "choices": list(UNITS),
@@ -162,7 +164,7 @@ def _compute_units(choice: Choice) -> Fields:
 # Models
 
 
-def _root(choice: Choice, problems: list[Problem]) -> Path | None:
+def _root(choice: ModelSelection, problems: list[Problem]) -> Path | None:
     """Return the models folder; None if there is no home folder to have it in."""
     try:
         return locate.absolute(choice.folder or locate.default_models_dir())
@@ -172,7 +174,7 @@ def _root(choice: Choice, problems: list[Problem]) -> Path | None:
 
 
 def _models(
-    choice: Choice, root: Path | None, problems: list[Problem], *, verify: bool
+    choice: ModelSelection, root: Path | None, problems: list[Problem], *, verify: bool
 ) -> list[ModelState]:
     """Return every model, and find out whether the one asked for is here."""
     rows = [*_built_in(choice), *_published(choice, root)]
@@ -195,7 +197,7 @@ def _models(
     return rows
 
 
-def _built_in(choice: Choice) -> Iterator[ModelState]:
+def _built_in(choice: ModelSelection) -> Iterator[ModelState]:
     name = locate.BUILT_IN
     for backend in RUNTIMES:
         try:
@@ -207,7 +209,7 @@ def _built_in(choice: Choice) -> Iterator[ModelState]:
         yield ModelState(name, backend, wanted, "built in", size, size, str(folder))
 
 
-def _published(choice: Choice, root: Path | None) -> Iterator[ModelState]:
+def _published(choice: ModelSelection, root: Path | None) -> Iterator[ModelState]:
     for manifest in published():
         wanted = (choice.model, choice.backend_name) == (manifest.name, manifest.backend)
         row = ModelState(
@@ -220,7 +222,7 @@ def _published(choice: Choice, root: Path | None) -> Iterator[ModelState]:
         yield row
 
 
-def _damaged(row: ModelState, choice: Choice) -> Problem:
+def _damaged(row: ModelState, choice: ModelSelection) -> Problem:
     """Return the problem of a model with a wrong hash."""
     wrong = next(file.path for file in row.files if not file.ok)
     error = ModelCorruptError(
@@ -230,14 +232,14 @@ def _damaged(row: ModelState, choice: Choice) -> Problem:
     return Problem.of(error, blocking=row.chosen)
 
 
-def _unfinished(row: ModelState, choice: Choice) -> Problem:
+def _unfinished(row: ModelState, choice: ModelSelection) -> Problem:
     """Return the problem of a model that nobody asked for."""
     kind = ModelCorruptError if row.state == "damaged" else ModelMissingError
     error = kind(f"model '{row.name}' for {row.backend} is {row.state}", _cure(row, choice))
     return Problem.of(error, blocking=False)
 
 
-def _cure(row: ModelState, choice: Choice) -> str:
+def _cure(row: ModelState, choice: ModelSelection) -> str:
     manifest = _manifest_of(row)
     if manifest is not None:
         return locate.download_command(manifest, choice.folder)
@@ -252,7 +254,7 @@ def _manifest_of(row: ModelState) -> Manifest | None:
     return next(found for found in published() if (found.name, found.backend) == pair)
 
 
-def _verify(row: ModelState, choice: Choice) -> None:
+def _verify(row: ModelState, choice: ModelSelection) -> None:
     """Hash a model's files and compare them with what is stated, if anything is."""
     folder = Path(row.path or "")
     manifest = _manifest_of(row)
@@ -323,7 +325,7 @@ def _system() -> Fields:
     }
 
 
-def _selected(choice: Choice, device: str | None) -> Fields:
+def _selected(choice: ModelSelection, device: str | None) -> Fields:
     return {
         "model": choice.model,
         "backend": choice.backend_name,

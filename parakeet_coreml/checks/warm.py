@@ -14,7 +14,7 @@ from parakeet_coreml.audio.samples import MODEL_WINDOW, SAMPLE_RATE, noise
 from parakeet_coreml.backends.worker.client import LIMITS, Limits, WorkerBackend
 from parakeet_coreml.errors import ModelUnusableError, ParakeetError, UsageError
 from parakeet_coreml.host import stdio
-from parakeet_coreml.selection import Choice
+from parakeet_coreml.selection import ModelSelection
 
 SCHEMA = 1
 """The form of the JSON object; new keys do not change it."""
@@ -63,7 +63,7 @@ class Report:
         )
 
 
-def warm(choice: Choice, *, limits: Limits = LIMITS) -> Report:
+def warm(choice: ModelSelection, *, limits: Limits = LIMITS) -> Report:
     """Load a model in a worker, transcribe two windows of low noise, and say what that took.
 
     Raises nothing a user can cause: the error and its exit code are in the report. While it takes
@@ -79,7 +79,7 @@ def warm(choice: Choice, *, limits: Limits = LIMITS) -> Report:
     return report
 
 
-def _measure(choice: Choice, report: Report, limits: Limits) -> None:
+def _measure(choice: ModelSelection, report: Report, limits: Limits) -> None:
     report.backend, report.model, report.compute_units = (
         choice.backend_name,
         choice.model,

@@ -98,7 +98,7 @@ json_option = click.option(
 
 
 def model_options(command: _Command) -> _Command:
-    """Give a command the options that say which model runs on what: the fields of `Choice`."""
+    """Give a command the options that say which model runs on what: `ModelSelection`."""
     for option in reversed(_MODEL_OPTIONS):
         command = option(command)
     return command
@@ -219,9 +219,9 @@ def warm(*, as_json: bool, **chosen: Any) -> int:  # noqa: ANN401  click checks 
       error              null, or code, message, hint
     """  # noqa: D301  \b is click's
     from parakeet_coreml.checks.warm import warm as run_warm  # noqa: PLC0415  likewise
-    from parakeet_coreml.selection import Choice  # noqa: PLC0415  not for --help
+    from parakeet_coreml.selection import ModelSelection  # noqa: PLC0415  not for --help
 
-    report = run_warm(Choice(**chosen))
+    report = run_warm(ModelSelection(**chosen))
     if report.error is not None:
         stdio.say(f"Error: {report.error['message']}\n{report.error['hint']}".rstrip())
     _show(report.to_json() if as_json else report.to_text() if report.error is None else "")
@@ -270,14 +270,14 @@ def doctor(
       problems       [code, exit_code, message, cure, blocking]
     """  # noqa: D301  \b is click's
     from parakeet_coreml.checks import doctor as examination  # noqa: PLC0415  not for --help
-    from parakeet_coreml.selection import Choice  # noqa: PLC0415  likewise
+    from parakeet_coreml.selection import ModelSelection  # noqa: PLC0415  likewise
 
     if probe is not None:
         from parakeet_coreml.checks.probes import answer  # noqa: PLC0415  likewise
 
         _show(answer(probe))
         return 0
-    report = examination.examine(Choice(**chosen), device, verify=verify)
+    report = examination.examine(ModelSelection(**chosen), device, verify=verify)
     _show(report.to_json() if as_json else report.to_text())
     return report.exit_code
 

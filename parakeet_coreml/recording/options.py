@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from parakeet_coreml.audio.samples import SAMPLE_RATE
 from parakeet_coreml.errors import UsageError
 from parakeet_coreml.recognition.geometry import Geometry
-from parakeet_coreml.selection import Choice
+from parakeet_coreml.selection import ModelSelection
 
 MAX_SECONDS = 1e9
 """Largest limit that is one: 30 years."""
@@ -34,9 +34,9 @@ class Options:
     in_process: bool = False
 
     @property
-    def selection(self) -> Choice:
+    def selection(self) -> ModelSelection:
         """Which model, and who runs it."""
-        return Choice(self.model, self.models_dir, self.backend, self.compute_units)
+        return ModelSelection(self.model, self.models_dir, self.backend, self.compute_units)
 
     @property
     def live(self) -> bool:

@@ -22,7 +22,7 @@ from parakeet_coreml.backends.onnx import OnnxNetworks, _open_session, open_onnx
 from parakeet_coreml.backends.registry import open_backend
 from parakeet_coreml.backends.transducer.tdt import greedy
 from parakeet_coreml.errors import BackendFailedError, ModelMissingError, ModelUnusableError
-from parakeet_coreml.selection import Choice
+from parakeet_coreml.selection import ModelSelection
 
 TELEMETRY = "ORT_DISABLE_TELEMETRY"
 
@@ -138,7 +138,7 @@ def test_a_manifest_says_how_long_durations_are(tmp_path: Path) -> None:
 def test_what_an_installed_manifest_states_is_what_is_used(tmp_path: Path) -> None:
     manifest = {"blank": BLANK, "durations": [0, 1, 2, 3, 9]}
     (write_pair(tmp_path) / "MANIFEST.json").write_text(json.dumps(manifest), encoding="utf-8")
-    spec = Choice(model=str(tmp_path), backend="onnx").spec()
+    spec = ModelSelection(model=str(tmp_path), backend="onnx").spec()
     backend, _ = open_onnx(BackendSpec.from_json(spec.to_json()))
     networks = backend._networks
     assert networks

@@ -20,7 +20,7 @@ from test_privacy import HARMLESS, OTHERS, TRACED, WRITES, of_a_user
 from parakeet_coreml.backends import binding
 from parakeet_coreml.checks import doctor, probes, report
 from parakeet_coreml.errors import ModelUnusableError
-from parakeet_coreml.selection import Choice
+from parakeet_coreml.selection import ModelSelection
 from parakeet_coreml.store import locate, manifest
 from parakeet_coreml.store.manifest import MARKER, Manifest
 
@@ -259,7 +259,7 @@ def _file(folder: Path) -> Path:
 
 
 def examine(tmp_path: Path, device: str | None = None, **more: Any) -> report.Report:
-    return doctor.examine(Choice("v3", str(tmp_path), "onnx"), device, **more)
+    return doctor.examine(ModelSelection("v3", str(tmp_path), "onnx"), device, **more)
 
 
 def test_an_installed_model_is_well(probed: Probed, small: Manifest, tmp_path: Path) -> None:
@@ -296,7 +296,7 @@ def test_another_damaged_model_does_not_block(
     probed: Probed, small: Manifest, tmp_path: Path
 ) -> None:
     (tmp_path / small.folder / "vocab.txt").write_bytes(b"")
-    report = doctor.examine(Choice("tiny-en", str(tmp_path), "onnx"), None)
+    report = doctor.examine(ModelSelection("tiny-en", str(tmp_path), "onnx"), None)
     assert report.exit_code == 0
     assert [(p.code, p.blocking) for p in report.problems] == [("model_corrupt", False)]
 
@@ -313,7 +313,7 @@ def test_a_folder_of_ones_own_is_a_model(probed: Probed, tmp_path: Path) -> None
     folder = tmp_path / "mine"
     shutil.copytree(locate.BUILT_IN_DIRECTORY, folder)
     (folder / "vocab.txt").write_text("x")
-    choice = Choice(str(folder), str(tmp_path), "onnx")
+    choice = ModelSelection(str(folder), str(tmp_path), "onnx")
     (row,) = [row for row in doctor.examine(choice, None).models if row.chosen]
     assert (row.name, row.state) == ("mine", "folder")
     report = doctor.examine(choice, None, verify=True)
@@ -323,12 +323,14 @@ def test_a_folder_of_ones_own_is_a_model(probed: Probed, tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("choice", "code"),
     [
-        (Choice("v9", None, "onnx"), 2),
-        (Choice("110m", None, "onnx"), 2),
-        (Choice("/no/such/folder", None, "onnx"), 20),
+        (ModelSelection("v9", None, "onnx"), 2),
+        (ModelSelection("110m", None, "onnx"), 2),
+        (ModelSelection("/no/such/folder", None, "onnx"), 20),
     ],
 )
-def test_the_exit_code_is_that_of_the_recording(choice: Choice, code: int, probed: Probed) -> None:
+def test_the_exit_code_is_that_of_the_recording(
+    choice: ModelSelection, code: int, probed: Probed
+) -> None:
     assert doctor.examine(choice, None).exit_code == code
 
 
@@ -409,7 +411,7 @@ def test_a_mac_shows_its_units_and_where_core_ml_keeps_what_it_compiled(
     kept.mkdir(parents=True)
     (kept / "H13G.e5").write_bytes(bytes(7))
     probed(coreml={"runtime": "coreml"})
-    report = doctor.examine(Choice("tiny-en", str(tmp_path), "coreml", "all"), None)
+    report = doctor.examine(ModelSelection("tiny-en", str(tmp_path), "coreml", "all"), None)
     assert {"what": "Core ML's compiled models", "path": str(kept), "bytes": 7} in report.caches
     assert (report.compute_units["used"], report.compute_units["selected"]) == (True, "all")
     assert "  compute units: all" in report.to_text().splitlines()

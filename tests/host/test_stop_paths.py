@@ -246,8 +246,9 @@ def test_a_first_compile_is_waited_for_even_then(start: Start, tmp_path: Path) -
     # The one backend that compiles; what it opens here is the tones.
     wrap = patched(
         tmp_path,
-        "choose = selection.Choice.spec",
-        "selection.Choice.spec = lambda self: dataclasses.replace(choose(self), backend='coreml')",
+        "choice = selection.ModelSelection",
+        "spec = choice.spec",
+        "choice.spec = lambda self: dataclasses.replace(spec(self), backend='coreml')",
         "start = session.Recording._start_worker",
         "session.Recording._start_worker = lambda self, spec: "
         "start(self, dataclasses.replace(spec, backend='scripted'))",

@@ -12,7 +12,7 @@ from recorder import command, eventually, processes_naming, write_script
 
 from parakeet_coreml.backends.worker.client import Limits
 from parakeet_coreml.checks.warm import warm
-from parakeet_coreml.selection import Choice
+from parakeet_coreml.selection import ModelSelection
 from parakeet_coreml.store.locate import BUILT_IN_DIRECTORY
 
 KEYS = (
@@ -106,7 +106,7 @@ def test_what_the_worker_does_is_told(script: dict[str, Any], code: int, tmp_pat
     path = write_script(tmp_path, **script)
     slow = 2.0 if "load_s" in script else 60.0
     limits = Limits(load=slow, first_window=3.0, restarts=1)
-    report = warm(Choice(str(path), None, "scripted"), limits=limits)
+    report = warm(ModelSelection(str(path), None, "scripted"), limits=limits)
     assert report.exit_code == code, report
     assert (report.error is None) == (code == 0)
     assert (report.second_window_ms is None) == (code != 0)
@@ -115,7 +115,7 @@ def test_what_the_worker_does_is_told(script: dict[str, Any], code: int, tmp_pat
 
 
 def test_a_name_of_no_model_is_wrong_usage() -> None:
-    report = warm(Choice("v9", None, "onnx"))
+    report = warm(ModelSelection("v9", None, "onnx"))
     assert report.exit_code == 2
     assert report.error is not None
     assert "v9" in report.error["message"]

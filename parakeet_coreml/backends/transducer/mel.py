@@ -5,7 +5,7 @@
 A window of n samples gives n // HOP + 1 centred mel frames, of which the first n // HOP are
 *valid*: mean and standard deviation run over those alone, and the last frame is zero. NeMo counted
 n // HOP + 1 valid frames until 2025; n // HOP is what current NeMo, transformers and the
-preprocessor published with the ONNX models count, and what we match (`tests/unit/test_mel.py`).
+preprocessor published with the ONNX models count, and what we match (`tests/backends/test_mel.py`).
 """
 
 from functools import cache
