@@ -7,10 +7,15 @@ SAMPLE := parakeet_coreml/samples/speech.wav
 
 PARITY_VENV := .venv-parity
 APP_VENV := .venv-app
+# What `make coverage` runs; COVERED=tests/backends for a part.
+COVERED ?=
 APP := dist/parakeet-coreml/parakeet-coreml
 
-.PHONY: run test check fix parity bench ramp traced app app-test dist clean
+.PHONY: help run test check fix parity bench ramp traced coverage app app-test dist clean
 .DEFAULT_GOAL := run
+
+help: ## list what can be made
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-10s %s\n", $$1, $$2}'
 
 run: $(VENV)/.run ## transcribe the bundled speech with the built-in model
 	$(BIN)/parakeet-coreml progressive-record --model tiny-en --backend onnx --input $(SAMPLE)
@@ -41,6 +46,12 @@ ramp: $(VENV)/.dev ## 60 s of counted samples through a busy recorder (part of t
 traced: $(VENV)/.dev ## 60 s of a recording under strace: no internet socket, no file (in the tests 5 s)
 	PARAKEET_TRACE_SECONDS=60 $(BIN)/python -P -m pytest tests/host/test_privacy.py -k microphone --timeout 600
 
+coverage: $(VENV)/.dev ## branch coverage, the processes' too: slow, it is no part of the gate
+	$(BIN)/python -P -m coverage erase
+	-$(BIN)/python -P -m coverage run -m pytest $(COVERED)
+	$(BIN)/python -P -m coverage combine --quiet
+	$(BIN)/python -P -m coverage report
+
 app: $(APP_VENV)/.app ## freeze the program into dist/parakeet-coreml, which needs no Python
 	PYTHONHASHSEED=0 PYINSTALLER_ZLIB_COMPRESSION_LEVEL=0 $(APP_VENV)/bin/python -P -m PyInstaller --noconfirm --log-level WARN \
 	  --distpath dist --workpath dist/.work build/parakeet-coreml.spec
@@ -57,8 +68,8 @@ dist: $(VENV)/.dev ## make sdist and wheel, man page and completions; try the wh
 	$(BIN)/python -P build/commands.py dist
 	build/smoke.sh dist/*.whl $(PYTHON)
 
-clean:
-	rm -rf $(VENV) $(PARITY_VENV) $(APP_VENV) dist .pytest_cache .ruff_cache .mypy_cache .hypothesis
+clean: ## remove everything that was made
+	rm -rf .coverage .coverage.* $(VENV) $(PARITY_VENV) $(APP_VENV) dist .pytest_cache .ruff_cache .mypy_cache .hypothesis
 
 $(VENV)/.run: pyproject.toml
 	$(PYTHON) -m venv $(VENV)

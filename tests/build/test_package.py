@@ -107,3 +107,24 @@ def test_the_wheel_records_with_nothing_of_the_source_tree(
         check=True,
     )
     assert json.loads(done.stdout.splitlines()[-1])["full_text"] == "fix the login bug"
+
+
+def test_the_tests_of_the_sdist_are_found_and_can_be_imported(
+    built: tuple[Path, Path], tmp_path: Path
+) -> None:
+    with tarfile.open(built[0]) as archive:
+        archive.extractall(tmp_path, filter="data")
+    (folder,) = tmp_path.iterdir()
+    command = [
+        sys.executable,
+        "-P",
+        "-m",
+        "pytest",
+        "--collect-only",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+    ]
+    env = {**os.environ, "PYTHONPATH": str(folder)}
+    done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-2000:]
