@@ -2,11 +2,14 @@
 
 import threading
 from collections import deque
+from typing import TYPE_CHECKING
 
 from parakeet_coreml.errors import ParakeetError
 from parakeet_coreml.host import stdio
 from parakeet_coreml.protocol.json_lines import JsonLines, Value
-from parakeet_coreml.protocol.text import Text
+
+if TYPE_CHECKING:  # words for people load only where a person reads
+    from parakeet_coreml.protocol.text import Text
 
 
 class Notices:
@@ -17,7 +20,7 @@ class Notices:
     first.
     """
 
-    def __init__(self, report: JsonLines | Text) -> None:
+    def __init__(self, report: "JsonLines | Text") -> None:
         self._report = report
         self._lock = threading.RLock()
         self._early: list[tuple[str, str]] = []

@@ -23,7 +23,7 @@ from parakeet_coreml.errors import (
     UsageError,
 )
 from parakeet_coreml.host import leave, stdio, watch, writer
-from parakeet_coreml.protocol import json_lines, text
+from parakeet_coreml.protocol import json_lines
 from parakeet_coreml.protocol.json_lines import Value
 from parakeet_coreml.recognition.words import text_of
 from parakeet_coreml.recording import ending, summary
@@ -35,6 +35,7 @@ from parakeet_coreml.timing import Waterfall
 
 if TYPE_CHECKING:  # NumPy must not load before the microphone runs
     from parakeet_coreml.backends.base import Backend
+    from parakeet_coreml.protocol.text import Text
     from parakeet_coreml.recognition.pipeline import Line, Monitor
 
 DRAIN_PATIENCE = 5.0
@@ -45,9 +46,6 @@ ABORT_PATIENCE = 0.2
 
 SILENT_AFTER = 3 * SAMPLE_RATE
 """Digital zeros for so long from the start mean: no permission, or muted."""
-
-UNREAD = "Error: stdout cannot be written; the rest of the text is lost"
-READER_LOST = "Error: nobody reads stdout any more; the recording was ended"
 
 
 def record(options: Options, *, waterfall: Waterfall) -> int:
@@ -108,9 +106,11 @@ class Recording:
         commands = self._options.live and watch.takes_commands()
         self._host.watch(until, stdout=stdout, commands=commands, each=self._check)
 
-    def _new_report(self, stdout: int) -> json_lines.JsonLines | text.Text:
+    def _new_report(self, stdout: int) -> "json_lines.JsonLines | Text":
         if self._options.format == "text":
-            return text.Text(self._writer.put, screen=stdio.is_terminal(stdout))
+            from parakeet_coreml.protocol.text import Text  # noqa: PLC0415  for people only
+
+            return Text(self._writer.put, screen=stdio.is_terminal(stdout))
         return json_lines.JsonLines(
             self._writer.put,
             events=self._wanted,
@@ -143,8 +143,8 @@ class Recording:
             Order.WRITE_DONE: self._write_done,
             Order.DRAIN: threading.Thread(target=self._drain, name="drain", daemon=True).start,
             Order.FLUSH: lambda: self._writer.flush(ABORT_PATIENCE),
-            Order.SAY_UNREAD: lambda: stdio.say(UNREAD),
-            Order.SAY_READER_LOST: lambda: stdio.say(READER_LOST),
+            Order.SAY_UNREAD: lambda: stdio.say(summary.UNREAD),
+            Order.SAY_READER_LOST: lambda: stdio.say(summary.READER_LOST),
             Order.LET_GO: self._let_go,
             Order.REFUSE: self._refuse,
             # The system takes the microphone back with the process.

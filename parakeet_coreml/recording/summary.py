@@ -13,6 +13,9 @@ from parakeet_coreml.protocol.json_lines import Value
 if TYPE_CHECKING:  # NumPy must not load before the microphone runs
     from parakeet_coreml.recognition.pipeline import Monitor
 
+UNREAD = "Error: stdout cannot be written; the rest of the text is lost"
+READER_LOST = "Error: nobody reads stdout any more; the recording was ended"
+
 UNREAD_TOLERANCE = 0.05
 """Seconds of a file that may be left unread in silence: a rest that resampling rounds away."""
 

@@ -14,7 +14,7 @@ OURS = {
     *("backends.worker", "backends.worker.client", "backends.worker.process"),
     "backends.worker.wire",
     *("host", "host.leave", "host.stdio", "host.watch", "host.writer"),
-    *("protocol", "protocol.json_lines", "protocol.text"),
+    *("protocol", "protocol.json_lines"),
     *("recognition", "recognition.geometry", "recognition.words"),
     *("recording", "recording.ending", "recording.notices", "recording.options"),
     *("recording.session", "recording.sources", "recording.summary"),
