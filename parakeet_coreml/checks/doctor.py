@@ -26,6 +26,8 @@ from pathlib import Path
 from parakeet_coreml import __version__
 from parakeet_coreml.audio.microphone import DeviceInfo, chosen, list_devices
 from parakeet_coreml.audio.samples import MAX_RATE, MIN_RATE
+from parakeet_coreml.backends.base import COMPUTE_UNITS, INSTALL
+from parakeet_coreml.backends.registry import RUNTIMES
 from parakeet_coreml.errors import (
     ModelCorruptError,
     ModelMissingError,
@@ -45,9 +47,6 @@ SCHEMA = 1
 """The form of the JSON object; new keys do not change it."""
 
 DEVICES = "devices"
-RUNTIMES = {"coreml": "coremltools", "onnx": "onnxruntime", "mlx": "parakeet_mlx"}
-"""The package behind each backend."""
-
 PROBES = (DEVICES, *RUNTIMES)
 """What is asked in a process of its own."""
 
@@ -62,15 +61,7 @@ LIBRARIES = (
 NEEDED = ("numpy", "soxr")
 """Without these, no recording; the runtimes and sounddevice are asked."""
 
-INSTALL = {
-    "onnx": "pip install 'onnxruntime>=1.22,<2'",
-    "mlx": "pip install 'parakeet-coreml[mlx]'",
-    "coreml": "pip install 'coremltools>=9.0,<9.2'",
-}
-
 AGAIN = "pip install --force-reinstall parakeet-coreml"
-
-UNITS = ("cpu_and_ne", "all", "cpu_and_gpu", "cpu_only")
 
 SECRET = re.compile(r"//[^/@\s]*@")
 """Name and password in an address."""
@@ -359,7 +350,7 @@ def _lacking_libraries() -> Iterator[Problem]:
 def _compute_units(choice: Choice) -> Fields:
     apple = sys.platform == "darwin"
     return {
-        "choices": list(UNITS),
+        "choices": list(COMPUTE_UNITS),
         "selected": choice.units,
         "used": apple and choice.backend_name == "coreml",
         "neural_engine": apple and platform.machine() == "arm64",
