@@ -9,6 +9,16 @@ from typing import Protocol
 
 from parakeet_coreml.audio.samples import Samples
 
+COMPUTE_UNITS = ("cpu_and_ne", "all", "cpu_and_gpu", "cpu_only")
+"""What `--compute-units` takes: Core ML's names in small letters."""
+
+INSTALL = {
+    "coreml": "pip install 'coremltools>=9.0,<9.2'",
+    "onnx": "pip install 'onnxruntime>=1.22,<2'",
+    "mlx": "pip install 'parakeet-coreml[mlx]'",
+}
+"""How to get the package behind a backend, in the versions that are known to work."""
+
 
 @dataclass(frozen=True, slots=True)
 class Token:
@@ -43,7 +53,7 @@ class BackendSpec:
     """What a worker needs to open a backend; crosses the process border as JSON."""
 
     backend: str
-    """One of `NAMES`."""
+    """Its name in the registry."""
     model: str
     """Name for people: `tiny-en`, `v3`, or the folder's name."""
     directory: str

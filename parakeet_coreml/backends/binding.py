@@ -33,6 +33,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from parakeet_coreml.backends.base import COMPUTE_UNITS, INSTALL
 from parakeet_coreml.backends.reference.evaluator import Evaluator
 from parakeet_coreml.backends.reference.mlpackage import Array, Description, check_inputs, describe
 from parakeet_coreml.errors import (
@@ -46,15 +47,10 @@ BINDING = "coremltools.libcoremlpython"
 KNOWN = ((9, 0), (9, 1))
 """Versions of coremltools whose binding was read: its signatures changed in 8.0 and 8.1."""
 
-UNITS = {
-    "cpu_and_ne": "CPU_AND_NE",
-    "all": "ALL",
-    "cpu_and_gpu": "CPU_AND_GPU",
-    "cpu_only": "CPU_ONLY",
-}
+UNITS = {units: units.upper() for units in COMPUTE_UNITS}
 """`--compute-units`, as the binding calls them."""
 
-INSTALL = "pip install 'coremltools>=9.0,<9.2'"
+CURE = INSTALL["coreml"]
 
 
 class Program(Protocol):
@@ -167,7 +163,7 @@ def _load_binding() -> Any:  # noqa: ANN401  an untyped border, which ends in th
     places = package and package.submodule_search_locations
     spec = PathFinder.find_spec(BINDING, places) if places else None
     if spec is None or spec.loader is None:
-        raise ModelUnusableError("Core ML needs coremltools, which is not installed", INSTALL)
+        raise ModelUnusableError("Core ML needs coremltools, which is not installed", CURE)
     _check_version()
     module = module_from_spec(spec)
     sys.modules[BINDING] = module
@@ -175,7 +171,7 @@ def _load_binding() -> Any:  # noqa: ANN401  an untyped border, which ends in th
         spec.loader.exec_module(module)
     except ImportError as error:
         del sys.modules[BINDING]
-        raise ModelUnusableError(f"coremltools will not load: {_line(error)}", INSTALL) from error
+        raise ModelUnusableError(f"coremltools will not load: {_line(error)}", CURE) from error
     return module
 
 
@@ -186,11 +182,11 @@ def _check_version() -> None:
     except metadata.PackageNotFoundError:
         return
     if tuple(int(part) for part in version.split(".")[:2] if part.isdigit()) not in KNOWN:
-        raise ModelUnusableError(f"coremltools {version} is not known to work", INSTALL)
+        raise ModelUnusableError(f"coremltools {version} is not known to work", CURE)
 
 
 def _unknown_binding(error: Exception) -> ModelUnusableError:
-    return ModelUnusableError(f"coremltools' binding has changed: {_line(error)}", INSTALL)
+    return ModelUnusableError(f"coremltools' binding has changed: {_line(error)}", CURE)
 
 
 # Packages compiled once

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from parakeet_coreml.audio.samples import MODEL_WINDOW, SAMPLE_RATE, SUBSAMPLING, Samples
-from parakeet_coreml.backends.base import BackendInfo, BackendSpec
+from parakeet_coreml.backends.base import INSTALL, BackendInfo, BackendSpec
 from parakeet_coreml.backends.transducer.backend import (
     HINT,
     TransducerBackend,
@@ -36,7 +36,7 @@ try:
     import parakeet_mlx.utils
 except ImportError as error:  # an extra, not a dependency
     raise ModelUnusableError(
-        f"the mlx backend needs parakeet-mlx: {error}", "pip install 'parakeet-coreml[mlx]'"
+        f"the mlx backend needs parakeet-mlx: {error}", INSTALL["mlx"]
     ) from error
 
 # An extra that may be absent when types are checked, with stubs of another mind when it is there.

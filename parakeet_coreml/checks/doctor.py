@@ -21,7 +21,9 @@ from pathlib import Path
 from parakeet_coreml import __version__
 from parakeet_coreml.audio.devices import DeviceInfo, chosen
 from parakeet_coreml.audio.samples import MAX_RATE, MIN_RATE
-from parakeet_coreml.checks.probes import AGAIN, DEVICES, INSTALL, RUNTIMES, Probes
+from parakeet_coreml.backends.base import COMPUTE_UNITS, INSTALL
+from parakeet_coreml.backends.registry import RUNTIMES
+from parakeet_coreml.checks.probes import AGAIN, DEVICES, Probes
 from parakeet_coreml.checks.report import (
     SCHEMA,
     Fields,
@@ -53,7 +55,6 @@ LIBRARIES = (
 NEEDED = ("numpy", "soxr")
 """Without these, no recording; the runtimes and sounddevice are asked."""
 
-UNITS = ("cpu_and_ne", "all", "cpu_and_gpu", "cpu_only")
 
 SECRET = re.compile(r"//[^/@\s]*@")
 """Name and password in an address."""
@@ -154,7 +155,7 @@ def _lacking_libraries() -> Iterator[Problem]:
 def _compute_units(choice: ModelSelection) -> Fields:
     apple = sys.platform == "darwin"
     return {
-        "choices": list(UNITS),
+        "choices": list(COMPUTE_UNITS),
         "selected": choice.units,
         "used": apple and choice.backend_name == "coreml",
         "neural_engine": apple and platform.machine() == "arm64",

@@ -10,24 +10,17 @@ from contextlib import suppress
 from dataclasses import asdict
 
 from parakeet_coreml.audio.devices import list_devices
+from parakeet_coreml.backends.base import INSTALL
+from parakeet_coreml.backends.registry import RUNTIMES
 from parakeet_coreml.checks.report import Fields
 from parakeet_coreml.errors import ParakeetError
 
 DEVICES = "devices"
-RUNTIMES = {"coreml": "coremltools", "onnx": "onnxruntime", "mlx": "parakeet_mlx"}
-"""The package behind each backend."""
-
 PROBES = (DEVICES, *RUNTIMES)
 """What is asked in a process of its own."""
 
 PATIENCE = 30.0
 """Seconds all of them together may take; a first import from a slow disk takes some."""
-
-INSTALL = {
-    "onnx": "pip install 'onnxruntime>=1.22,<2'",
-    "mlx": "pip install 'parakeet-coreml[mlx]'",
-    "coreml": "pip install 'coremltools>=9.0,<9.2'",
-}
 
 AGAIN = "pip install --force-reinstall parakeet-coreml"
 

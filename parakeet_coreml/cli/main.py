@@ -11,6 +11,7 @@ import click
 
 from parakeet_coreml import __version__
 from parakeet_coreml.audio.samples import MAX_RATE, MIN_RATE, SAMPLE_RATE
+from parakeet_coreml.backends.base import COMPUTE_UNITS
 from parakeet_coreml.backends.registry import NAMES
 from parakeet_coreml.errors import OutputLostError, ParakeetError
 from parakeet_coreml.host import stdio
@@ -79,7 +80,7 @@ _MODEL_OPTIONS = (
     ),
     click.option(
         "--compute-units",
-        type=click.Choice(["cpu_and_ne", "all", "cpu_and_gpu", "cpu_only"]),
+        type=click.Choice(COMPUTE_UNITS),
         help="For coreml.  [default: cpu_and_ne; cpu_and_gpu on macOS 14]",
     ),
 )

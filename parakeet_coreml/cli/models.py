@@ -14,6 +14,7 @@ from typing import Any, ParamSpec, TypeVar
 
 import click
 
+from parakeet_coreml.backends.registry import RUNTIMES
 from parakeet_coreml.errors import ModelMissingError, OutputLostError, ParakeetError, UsageError
 from parakeet_coreml.store.http import Limits
 from parakeet_coreml.store.install import install, is_removable, remove
@@ -61,7 +62,7 @@ def _print(line: str) -> None:
 _name = click.argument("name", metavar="NAME")
 _backend = click.option(
     "--backend",
-    type=click.Choice(["auto", "coreml", "onnx", "mlx"]),
+    type=click.Choice(["auto", *RUNTIMES]),
     default="auto",
     show_default=True,
     envvar="PARAKEET_COREML_BACKEND",
@@ -118,7 +119,7 @@ def list_(*, as_json: bool, models_dir: Path | None) -> None:
 
 
 def _rows(root: Path) -> Iterator[dict[str, Any]]:
-    for backend in ("coreml", "onnx", "mlx"):
+    for backend in RUNTIMES:
         try:
             folder = resolve(BUILT_IN, backend).directory
         except (ModelMissingError, UsageError):

@@ -18,6 +18,7 @@ from support import requires
 from test_privacy import HARMLESS, OTHERS, TRACED, WRITES, of_a_user
 
 from parakeet_coreml.backends import binding
+from parakeet_coreml.backends.base import INSTALL
 from parakeet_coreml.checks import doctor, probes, report
 from parakeet_coreml.errors import ModelUnusableError
 from parakeet_coreml.selection import ModelSelection
@@ -423,4 +424,4 @@ def test_a_mac_without_coremltools_is_told_what_to_install(
     monkeypatch.setattr(binding, "runtime", lambda: "coreml")
     with pytest.raises(ModelUnusableError) as caught:
         probes.runtime_of("coreml")
-    assert caught.value.hint == probes.INSTALL["coreml"]
+    assert caught.value.hint == INSTALL["coreml"]
