@@ -219,6 +219,13 @@ def test_a_room_says_its_job_in_one_sentence(module: Module) -> None:
         assert len(module.tree.body) == 1, "a room's own file holds nothing else"
 
 
+def test_the_design_names_every_module() -> None:
+    text = (ROOT.parent / "docs" / "DESIGN.md").read_text("utf-8")
+    files = (name for name in modules() if not (ROOT / name.replace(".", "/")).is_dir())
+    leaves = {name.rpartition(".")[2] for name in files} - {"__init__"}
+    assert {leaf for leaf in leaves if f"`{leaf}`" not in text and f".{leaf}`" not in text} == set()
+
+
 def test_the_registry_opens_backends_only_when_asked() -> None:
     loaded = [
         name
