@@ -4,6 +4,7 @@ import contextlib
 import os
 import signal
 import sys
+import traceback  # now: without a free descriptor nothing can be imported any more
 from collections.abc import Callable
 from types import FrameType
 from typing import NoReturn
@@ -43,7 +44,5 @@ def leave(code: int) -> NoReturn:
 
 def die(_kind: type[BaseException], error: BaseException, _trace: object) -> NoReturn:
     """Print a bug's traceback and leave: a thread that is inside PortAudio would crash the exit."""
-    import traceback  # noqa: PLC0415  for bugs only
-
     traceback.print_exception(error)
     leave(1)

@@ -2,6 +2,7 @@
 
 import sys
 import threading
+import traceback
 from typing import TYPE_CHECKING
 
 from parakeet_coreml.audio.samples import SAMPLE_RATE, to_ms
@@ -79,8 +80,6 @@ def silent_microphone() -> SilentMicrophoneError:
 
 def bug(args: threading.ExceptHookArgs) -> ParakeetError:
     """Return the error of an exception that nobody expected."""
-    import traceback  # noqa: PLC0415  start-up is not for bugs
-
     frames = traceback.extract_tb(args.exc_traceback)
     where = f"{frames[-1].name}:{frames[-1].lineno}" if frames else "?"
     kind = args.exc_type.__name__
