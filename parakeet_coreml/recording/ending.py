@@ -53,6 +53,13 @@ class Order(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Selected:
+    """The model's files are found; `compiles` if loading may compile it for minutes."""
+
+    compiles: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Stop:
     """Somebody wants the recording to end in order; `now` is on the monotonic clock."""
 
@@ -116,7 +123,7 @@ class Tick:
 
 
 Fact = (
-    Stop | Failed | Captured | NothingToDecode | Finished | Refused
+    Selected | Stop | Failed | Captured | NothingToDecode | Finished | Refused
     | Drained | ReaderLost | Aborted | Tick
 )  # fmt: skip
 
@@ -128,7 +135,7 @@ class Ending:
     live: bool = True
     """The source plays at its own pace: only such a one can hang."""
     compiles: bool = False
-    """Loading may compile the model for minutes, which a kill would lose."""
+    """As `Selected` says: a kill would lose the minutes."""
     phase: Phase = Phase.RECORDING
     reason: str | None = None
     exit_code: int = 0
@@ -147,14 +154,16 @@ class Ending:
         return noted, ()
 
     @property
-    def may_kill(self) -> bool:
-        """Whether the model is of no more use: an end was asked for and nothing is to decode."""
-        return self.reason is not None and self.nothing_to_decode and not self.compiles
+    def needs_no_model(self) -> bool:
+        """Whether it does not matter any more what becomes of the model."""
+        return self.reason is not None and self.nothing_to_decode
 
 
 def _noted(ending: Ending, fact: Fact) -> Ending:
     """Return the ending with what the fact says, whatever phase it is in."""
     match fact:
+        case Selected(compiles):
+            noted = replace(ending, compiles=compiles)
         case Stop(reason, now):
             since = now if ending.stopped_at is None else ending.stopped_at
             noted = replace(ending, reason=ending.reason or reason, stopped_at=since)
@@ -181,7 +190,7 @@ def always(_ending: Ending, _fact: Fact) -> bool:
 
 def nothing_left(ending: Ending, _fact: Fact) -> bool:
     """Tell whether an end was asked for, nothing is to decode, and no compile would be lost."""
-    return ending.may_kill
+    return ending.needs_no_model and not ending.compiles
 
 
 def hung(ending: Ending, fact: Fact) -> bool:

@@ -9,19 +9,13 @@ its orders are carried out here. Nothing heavy is imported before the microphone
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from parakeet_coreml.audio.samples import SAMPLE_RATE, Samples, to_ms, to_samples
 from parakeet_coreml.audio.source import Source
 from parakeet_coreml.backends.base import BackendInfo, BackendSpec, Supervised
 from parakeet_coreml.backends.registry import open_backend
-from parakeet_coreml.errors import (
-    DeadlineError,
-    ModelUnusableError,
-    ParakeetError,
-    UsageError,
-)
+from parakeet_coreml.errors import DeadlineError, ModelUnusableError, ParakeetError, UsageError
 from parakeet_coreml.host import leave, stdio, watch, writer
 from parakeet_coreml.protocol import json_lines
 from parakeet_coreml.protocol.json_lines import Value
@@ -78,6 +72,20 @@ class Recording:
         self._moved = time.monotonic()
         self._finished = threading.Event()
         self._drained = threading.Event()
+        self._acts: dict[Order, Callable[[], object]] = {
+            Order.STOP_SOURCE: self._stop_source,
+            Order.KILL_WORKER: self._kill_worker,
+            Order.SAY_DEADLINE: self._say_deadline,
+            Order.WRITE_DONE: self._write_done,
+            Order.DRAIN: self._begin_to_drain,
+            Order.FLUSH: lambda: self._writer.flush(ABORT_PATIENCE),
+            Order.SAY_UNREAD: lambda: stdio.say(summary.UNREAD),
+            Order.SAY_READER_LOST: lambda: stdio.say(summary.READER_LOST),
+            Order.LET_GO: self._let_go,
+            Order.REFUSE: self._refuse,
+            # The system takes the microphone back with the process.
+            Order.LEAVE: lambda: leave.leave(self._ending.exit_code),
+        }
 
     # On the main thread
 
@@ -94,7 +102,7 @@ class Recording:
         self._report = self._new_report(stdout)
         self._notices = Notices(self._report)
         threading.excepthook = self._on_bug
-        threading.Thread(target=self._work, name="work", daemon=True).start()
+        _start(self._work, "work")
         self._serve(self._finished, stdout)
         refused = self._refused is not None
         self._happened(ending.Refused() if refused else ending.Finished())
@@ -133,24 +141,7 @@ class Recording:
         with self._lock:
             self._ending, orders = self._ending.on(fact)
         for order in orders:
-            self._carry_out(order)
-
-    def _carry_out(self, order: Order) -> None:
-        acts: dict[Order, Callable[[], object]] = {
-            Order.STOP_SOURCE: self._stop_source,
-            Order.KILL_WORKER: self._kill_worker,
-            Order.SAY_DEADLINE: self._say_deadline,
-            Order.WRITE_DONE: self._write_done,
-            Order.DRAIN: threading.Thread(target=self._drain, name="drain", daemon=True).start,
-            Order.FLUSH: lambda: self._writer.flush(ABORT_PATIENCE),
-            Order.SAY_UNREAD: lambda: stdio.say(summary.UNREAD),
-            Order.SAY_READER_LOST: lambda: stdio.say(summary.READER_LOST),
-            Order.LET_GO: self._let_go,
-            Order.REFUSE: self._refuse,
-            # The system takes the microphone back with the process.
-            Order.LEAVE: lambda: leave.leave(self._ending.exit_code),
-        }
-        acts[order]()
+            self._acts[order]()
 
     def _stop_source(self) -> None:
         if self._source is not None:
@@ -175,11 +166,14 @@ class Recording:
         self._report.event("timing", **self._timing())
         self._report.done(**self._meta())
 
+    def _begin_to_drain(self) -> None:
+        self._drained.clear()  # which an earlier bug has set
+        _start(self._drain, "drain")
+
     def _drain(self) -> None:
         """Wait for stdout on a thread of its own: the user may lose patience meanwhile."""
         self._writer.flush(DRAIN_PATIENCE)
-        self._drained.set()
-        self._host.wake()
+        self._over(self._drained)
 
     def _let_go(self) -> None:
         if self._source is not None:
@@ -208,14 +202,17 @@ class Recording:
                 self._refused = error
         except ParakeetError as error:
             self._fail(error)
-        self._finished.set()
+        self._over(self._finished)
+
+    def _over(self, stage: threading.Event) -> None:
+        """Let the main thread go on."""
+        stage.set()
         self._host.wake()
 
     def _transcribe(self) -> None:
         """Start the parts in the order that loses no speech, then follow the lines."""
         self._spec = self._options.selection.spec()
-        with self._lock:  # a first compile for the Neural Engine takes minutes and would be lost
-            self._ending = replace(self._ending, compiles=self._spec.backend == "coreml")
+        self._happened(ending.Selected(compiles=self._spec.backend == "coreml"))
         if not self._options.in_process:
             self._backend = self._worker = self._start_worker(self._spec)
         if self._options.input == "mic":
@@ -249,9 +246,8 @@ class Recording:
         return WorkerBackend(spec, tell=self._warn)
 
     def _open_in_process(self, spec: BackendSpec) -> "Backend":
-        backend, self._info = open_backend(spec)
-        self._backend = backend
-        return backend
+        self._backend, self._info = open_backend(spec)
+        return self._backend
 
     def _lines(self, source: Source, backend: "Backend") -> "Iterator[Line]":
         """Begin to listen, and return the lines to come."""
@@ -280,7 +276,7 @@ class Recording:
         try:
             info = self._info if self._worker is None else self._worker.wait_ready()
         except ParakeetError as error:
-            if self._ending.nothing_to_decode and self._ending.reason is not None:
+            if self._ending.needs_no_model:
                 return  # whatever became of it, nothing is left to be done
             self._stop(error.name)
             if isinstance(error, ModelUnusableError):
@@ -332,10 +328,7 @@ class Recording:
         if self._meter:
             stdio.say("Listening; Ctrl-C ends it")
         self._waterfall.mark("first_sample")
-        device: dict[str, Value] = {
-            "name": source.name,
-            "sample_rate": source.rate,
-        }
+        device: dict[str, Value] = {"name": source.name, "sample_rate": source.rate}
         self._notices.ready("capture", {"t_ms": 0, "device": device})
 
     def _level(self, event: str, **fields: Value) -> None:
@@ -385,9 +378,12 @@ class Recording:
 
     def _on_bug(self, args: threading.ExceptHookArgs) -> None:
         """Turn an unexpected exception on any thread into an error line and exit code 1."""
-        self._fail(summary.bug(args))
-        self._finished.set()
-        self._host.wake()
+        self._happened(ending.Failed(ParakeetError.name, ParakeetError.exit_code))
+        try:
+            self._notices.fail(summary.bug(args))
+        finally:  # what cannot even be said must not leave the host waiting
+            self._over(self._drained)  # the bug may be in waiting for the reader
+            self._over(self._finished)
 
     def _meta(self) -> dict[str, Value]:
         """Return what `--meta` adds to the last line."""
@@ -398,3 +394,7 @@ class Recording:
         stages: dict[str, Value] = dict(self._waterfall.stages().items())
         restarts = self._worker.restarts if self._worker is not None else 0
         return {**summary.described(self._info), "stages": stages, "restarts": restarts}
+
+
+def _start(action: Callable[[], None], name: str) -> None:
+    threading.Thread(target=action, name=name, daemon=True).start()

@@ -446,3 +446,33 @@ def test_a_source_that_does_not_end_is_left_behind_also_after_another_failure(
     recorder.until("error", code="backend_failed")
     recorder.say("stop")
     assert_failed(recorder, 23, "backend_failed", "deadline")
+
+
+def test_a_bug_while_decoding_is_an_error_and_done(
+    start: Start, two_words: Path, tmp_path: Path
+) -> None:
+    wrap = patched(tmp_path, "pipeline.transcribe = lambda *_, **__: 1 / 0")
+    recorder = start("--input", two_words, wrap=wrap)
+    assert_failed(recorder, 1, "internal")
+
+
+def test_a_bug_on_the_thread_that_cuts_is_an_error_and_done(
+    start: Start, two_words: Path, tmp_path: Path
+) -> None:
+    wrap = patched(tmp_path, "file.FileSource.blocks = lambda self: 1 / 0")
+    recorder = start("--input", two_words, wrap=wrap)
+    assert_failed(recorder, 1, "internal")
+
+
+def test_a_bug_while_the_reader_is_waited_for_does_not_wait_for_ever(
+    start: Start, two_words: Path, tmp_path: Path
+) -> None:
+    wrap = patched(
+        tmp_path,
+        "wait = session.writer.Writer.flush",
+        "session.writer.Writer.flush = lambda self, s: 1 / 0 if s == 5.0 else wait(self, s or 2.0)",
+    )
+    recorder = start("--input", two_words, wrap=wrap)
+    recorder.finish(1)
+    assert recorder.heard == list(WORDS[:2])
+    assert "internal error" in recorder.stderr

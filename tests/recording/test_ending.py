@@ -23,6 +23,7 @@ from parakeet_coreml.recording.ending import (
     Phase,
     ReaderLost,
     Refused,
+    Selected,
     Stop,
     Tick,
     table,
@@ -130,9 +131,36 @@ def test_the_first_failure_sets_the_code_and_the_user_who_leaves_overrules_it() 
     assert orders == [Order.WRITE_DONE, Order.FLUSH, Order.KILL_WORKER, Order.LEAVE]
 
 
+def test_a_model_that_may_be_compiling_is_not_killed_for_having_nothing_to_do() -> None:
+    early = (Stop("stop", 1.0), NothingToDecode())
+    assert Order.KILL_WORKER in after((Selected(compiles=False), *early), Ending())[1]
+    assert Order.KILL_WORKER not in after((Selected(compiles=True), *early), Ending())[1]
+
+
+@pytest.mark.parametrize(
+    "facts", list(itertools.permutations((Stop("stop", 1.0), NothingToDecode())))
+)
+def test_a_model_without_work_is_killed_whichever_is_known_first(facts: tuple[Fact, ...]) -> None:
+    assert sorted(after(facts, Ending())[1]) == [Order.KILL_WORKER, Order.STOP_SOURCE]
+
+
 def test_who_leaves_while_done_drains_gets_no_second_done() -> None:
-    _, orders = after((Finished(), Aborted(130)), Ending())
-    assert orders.count(Order.WRITE_DONE) == 1
+    ending, orders = after((Finished(), Aborted(130)), Ending())
+    assert orders[:2] == [Order.WRITE_DONE, Order.DRAIN]
+    assert orders[2:] == [Order.FLUSH, Order.KILL_WORKER, Order.LEAVE]
+    assert (ending.phase, ending.exit_code) == (Phase.LEFT, 130)
+
+
+def test_a_call_that_is_refused_ends_without_done() -> None:
+    ending, orders = after([Refused()], Ending())
+    assert (ending.phase, orders) == (Phase.LEFT, [Order.LET_GO, Order.REFUSE])
+
+
+def test_text_that_nobody_took_is_said_and_is_the_exit_code() -> None:
+    facts = (Failed("device_lost", 12), Finished(), Drained(whole=False))
+    ending, orders = after(facts, Ending())
+    assert orders[-2:] == [Order.LET_GO, Order.SAY_UNREAD]
+    assert (ending.phase, ending.exit_code) == (Phase.LEFT, 30)
 
 
 @pytest.mark.parametrize(
