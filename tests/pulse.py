@@ -50,7 +50,7 @@ pcm."%(name)s" { type pulse device "%(source)s" }
 
 
 def remove_jack_table() -> None:
-    """Remove what a killed recorder may have left locked (parakeet_coreml/jack.py says why)."""
+    """Remove what a killed recorder may have left locked; `audio.jack` says why."""
     if not any(JACK_TABLE.parent.glob(f"jack_*_{os.geteuid()}_*")):  # no server uses it
         shutil.rmtree(JACK_TABLE, ignore_errors=True)
 

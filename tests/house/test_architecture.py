@@ -226,6 +226,27 @@ def test_the_design_names_every_module() -> None:
     assert {leaf for leaf in leaves if f"`{leaf}`" not in text and f".{leaf}`" not in text} == set()
 
 
+def imports_told() -> Iterator[tuple[str, str, str]]:
+    """Yield what pages for people tell them to import: page, module, name."""
+    for page in sorted((ROOT.parent / "docs").rglob("*.md")):
+        text = " ".join(page.read_text("utf-8").split())
+        for module, name in re.findall(r"from (parakeet_coreml[\w.]*) import (\w+)", text):
+            yield page.name, module, name
+
+
+def test_the_pages_tell_to_import_something() -> None:
+    assert len(list(imports_told())) >= 3
+
+
+@pytest.mark.parametrize(("page", "module", "name"), list(imports_told()))
+def test_what_a_page_tells_to_import_is_there(page: str, module: str, name: str) -> None:
+    own = module.removeprefix(f"{PACKAGE}.")
+    if f"{own}.{name}" not in modules():
+        tree = modules()[own].tree
+        defined = {n.name for n in tree.body if isinstance(n, (ast.FunctionDef, ast.ClassDef))}
+        assert name in defined, f"{page}: {module} has no {name}"
+
+
 def test_the_registry_opens_backends_only_when_asked() -> None:
     loaded = [
         name

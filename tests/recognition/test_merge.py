@@ -362,7 +362,7 @@ def test_p8_two_frames_of_jitter_change_nothing(words: list[Word], data: st.Data
     assert [w.text for w in printed] == [w.text for w in words]
 
 
-# Chains of windows, as `chunk` cuts them
+# Chains of windows, as `windows` cuts them
 
 
 @dataclass(frozen=True)

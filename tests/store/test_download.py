@@ -1,4 +1,4 @@
-"""What the network does wrong (faults.md C01-C19, C32, C33), and what comes of it."""
+"""What the network does wrong, and what comes of it."""
 
 import base64
 import email.utils

@@ -1,4 +1,4 @@
-"""What disks, locks, kills and other users do (faults.md C20-C31, D01-D05, D08, H02-H04, H08)."""
+"""What disks, locks, kills and other users do."""
 
 import errno
 import fcntl

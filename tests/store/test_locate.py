@@ -1,4 +1,4 @@
-"""Manifests and `resolve` (faults.md C34, D01, D02, D08, H01, H05-H07)."""
+"""Manifests, and what `resolve` says of files that are absent, damaged, foreign or newer."""
 
 import hashlib
 import json
