@@ -32,6 +32,10 @@ SOFT_TAIL = 2 * SAMPLE_RATE // 5
 """After `TAIL`, so much more is kept if half of it is above the floor. 400 ms."""
 
 
+GATED = 0.5
+"""Share of digital zeros in what is not speech from which on a noise gate made them."""
+
+
 def levels_of(audio: Samples) -> Levels:
     """Return the RMS of each whole tick; a rest shorter than a tick is left out."""
     ticks = len(audio) // TICK
@@ -52,7 +56,7 @@ def floor_of(levels: Levels) -> float:
 
 def voiced(levels: Levels, floor: float) -> NDArray[np.bool_]:
     """Return which ticks are speech, with hysteresis: shape (ticks,)."""
-    loud = np.flatnonzero(_sustained(levels > START * floor, START_TICKS))
+    loud = np.flatnonzero(sustained(levels > START * floor, START_TICKS))
     above = np.flatnonzero(levels > END * floor)
     flags = np.zeros(len(levels), dtype=np.bool_)
     for first, last in runs(above, END_TICKS):
@@ -62,7 +66,7 @@ def voiced(levels: Levels, floor: float) -> NDArray[np.bool_]:
     return flags
 
 
-def _sustained(flags: NDArray[np.bool_], ticks: int) -> NDArray[np.bool_]:
+def sustained(flags: NDArray[np.bool_], ticks: int) -> NDArray[np.bool_]:
     """Keep only the runs of True that last at least `ticks`."""
     edges = np.diff(np.concatenate(([0], flags.astype(np.int8), [0])))
     kept = np.zeros(len(flags), dtype=np.bool_)
@@ -97,15 +101,28 @@ def is_silence(audio: Samples) -> bool:
     return bool((squares < 0.002**2).all())
 
 
-def speech_end(levels: Levels, floor: float) -> int | None:
-    """Return the sample, from the first level, where speech has ended; None without speech.
+def spoken(levels: Levels, floor: float) -> NDArray[np.bool_]:
+    """Return which ticks are speech where it is looked for its end: shape (ticks,).
 
-    The last voiced tick and 200 ms, and 400 ms more if they are mostly above the floor.
+    Where pauses are digital zeros, as behind a noise gate, every sound that is not zero is speech:
+    a word much softer than the others lies below any floor made of levels.
     """
-    spoken = np.flatnonzero(voiced(levels, floor))
-    if not len(spoken):
-        return None
-    end = (int(spoken[-1]) + 1) * TICK + TAIL
+    flags = voiced(levels, floor)
+    heard = np.flatnonzero(levels)
+    if len(heard):
+        quiet = levels[heard[0] :][~flags[heard[0] :]]
+        zeros = len(quiet) - np.count_nonzero(quiet)
+        if zeros >= max(END_TICKS, GATED * len(quiet)):
+            flags |= levels > 0
+    return flags
+
+
+def with_tail(levels: Levels, last: int, floor: float) -> int:
+    """Return the sample, from the first level, where speech has ended whose last tick is `last`.
+
+    200 ms later, and 400 ms more if they are mostly above the floor.
+    """
+    end = (last + 1) * TICK + TAIL
     after = levels[end // TICK : (end + SOFT_TAIL) // TICK]
     if len(after) and (after > floor).mean() >= 0.5:  # noqa: PLR2004  half
         end += SOFT_TAIL

@@ -12,6 +12,10 @@ MIN_HOP = 3.0
 """Seconds a chunk must be longer than its overlap, or windows would hardly advance."""
 
 
+MIN_PAUSE_MS, MAX_PAUSE_MS = 300, 5000
+"""Quiet that may end a line: less is not yet a pause, more is never waited for."""
+
+
 @dataclass(frozen=True, slots=True)
 class Geometry:
     """How a recording is cut, in samples."""
@@ -21,6 +25,8 @@ class Geometry:
     overlap: int
     line: int
     """What a line spans; more than `size` when several windows make one line."""
+    pause: int | None = None
+    """Quiet that ends a line; None where time alone does."""
 
     @property
     def hop(self) -> int:
@@ -28,10 +34,13 @@ class Geometry:
         return self.size - self.overlap
 
     @classmethod
-    def of(cls, chunk_seconds: float, overlap_seconds: float) -> "Geometry":
-        """Return the geometry for the two options.
+    def of(
+        cls, chunk_seconds: float, overlap_seconds: float, pause_ms: int | None = None
+    ) -> "Geometry":
+        """Return the geometry for the options; without `pause_ms` time alone ends a line.
 
-        Raises `UsageError` unless 5 <= chunk <= 120 and 0 <= overlap <= min(chunk, 15) - 3.
+        Raises `UsageError` unless 5 <= chunk <= 120, 0 <= overlap <= min(chunk, 15) - 3 and
+        300 <= pause <= 5000.
         """
         if not MIN_CHUNK <= chunk_seconds <= MAX_CHUNK:
             raise UsageError(
@@ -45,10 +54,15 @@ class Geometry:
                 f"--overlap-seconds must be from 0 to {most:g} (3 s less than a window), "
                 f"not {overlap_seconds:g}"
             )
-        return cls(size, to_samples(overlap_seconds), to_samples(chunk_seconds))
+        if pause_ms is not None and not MIN_PAUSE_MS <= pause_ms <= MAX_PAUSE_MS:
+            raise UsageError(
+                f"--pause-ms must be from {MIN_PAUSE_MS} to {MAX_PAUSE_MS}, not {pause_ms}"
+            )
+        pause = None if pause_ms is None else to_samples(pause_ms / 1000)
+        return cls(size, to_samples(overlap_seconds), to_samples(chunk_seconds), pause)
 
     def closes_line(self, stop: int) -> bool:
-        """Tell whether a line ends with the window that ends at `stop`.
+        """Tell whether a line ends with the window that ends `stop` samples behind its grid's start.
 
         A chunk longer than a window ends with the first window that reaches its last sample.
         """

@@ -2,7 +2,8 @@
 
 A window spans `size` samples and the next one starts `size - overlap` later. Inside what two
 windows share, one cut is fixed by the audio alone: the quietest place near the middle, with real
-context on both sides. Counters are whole samples, never a clock.
+context on both sides. Where lines end at pauses, a window ends with the speech before each, and the
+grid goes on from there. Counters are whole samples, never a clock.
 """
 
 from collections.abc import Iterable, Iterator
@@ -11,17 +12,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from parakeet_coreml.audio.samples import SAMPLE_RATE, Samples
-from parakeet_coreml.recognition import energy
+from parakeet_coreml.recognition import endpoint, energy
+from parakeet_coreml.recognition.endpoint import Endpoint, Pause
 from parakeet_coreml.recognition.geometry import Geometry
+from parakeet_coreml.recognition.tape import Tape
 
 MIN_DECODE = SAMPLE_RATE // 10
 """Shorter recordings hold no word: 0.1 s."""
-
-MEMORY = 30 * SAMPLE_RATE
-"""Audio kept behind the newest sample: enough for the last window and for the noise floor."""
-
-SLACK = 5 * SAMPLE_RATE
-"""Room for new audio before old audio is moved out of the way."""
 
 FAINT = SAMPLE_RATE // 5
 """So much faint sound that rises from the room may be a voice after all: 0.2 s."""
@@ -29,8 +26,8 @@ FAINT = SAMPLE_RATE // 5
 SHORT = 2 * SAMPLE_RATE
 """A recording this short may be one word without a pause to measure the room by."""
 
-CONTEXT = 2 * SAMPLE_RATE
-"""Audio before the new part that is looked at to find where speech ends."""
+LEAD = SAMPLE_RATE // 2
+"""Kept before the first sound of a line: soft beginnings lie below the floor. 0.5 s."""
 
 
 Stretches = tuple[tuple[int, int], ...]
@@ -68,6 +65,8 @@ class Window:
     """A line of the protocol ends with this window."""
     final: bool = False
     """Ends the recording: nothing is held back after it."""
+    at_pause: bool = False
+    """Lines end at pauses: one without words is left out."""
 
     @property
     def voiced(self) -> int:
@@ -75,117 +74,167 @@ class Window:
         return length_of(self.speech)
 
 
-class Tape:
-    """The newest audio of a recording, addressed by samples from its start."""
-
-    def __init__(self) -> None:
-        self.start = 0
-        self.stop = 0
-        self._audio = np.empty(MEMORY + SLACK, dtype=np.float32)
-
-    def append(self, block: Samples) -> None:
-        """Add up to 1 s of audio and forget what is older than `MEMORY`, in whole ticks."""
-        self._make_room(len(block))
-        at = self.stop - self.start
-        self._audio[at : at + len(block)] = block
-        self.stop += len(block)
-
-    def _make_room(self, samples: int) -> None:
-        if self.stop - self.start + samples <= len(self._audio):
-            return
-        keep = max(self.start, (self.stop - MEMORY) // energy.TICK * energy.TICK)
-        kept = self._audio[keep - self.start : self.stop - self.start].copy()
-        self._audio[: len(kept)] = kept
-        self.start = keep
-
-    def read(self, start: int, stop: int) -> Samples:
-        """Return a copy of the samples from `start` to `stop`."""
-        if not self.start <= start <= stop <= self.stop:
-            raise ValueError((start, stop, self.start, self.stop))
-        return self._audio[start - self.start : stop - self.start].copy()
+_NOTHING: Samples = np.empty(0, dtype=np.float32)
 
 
-def into_windows(blocks: Iterable[Samples], geometry: Geometry) -> Iterator[Window]:
-    """Yield each window as soon as its last sample is there, then the last, end-aligned one.
+class Chunker:
+    """Cuts one stretch of a recording, which begins at sample `begins`.
 
     How the stream is cut into blocks leaves no trace.
     """
-    tape = Tape()
-    due = geometry.size
+
+    def __init__(self, geometry: Geometry, *, begins: int = 0) -> None:
+        self._geometry = geometry
+        self._begins = self._covered = self._line = begins
+        self._due = begins + geometry.size
+        self._tape = Tape(begins)
+        self._endpoint = Endpoint(self._tape)
+        self._ended: Pause | None = None
+        """The pause that ended the last line."""
+        self._onset = begins
+        """Where the speech began that was looked at last."""
+
+    def push(self, block: Samples) -> Iterator[Window]:
+        """Yield each window as soon as its last sample is there."""
+        for at in range(0, len(block), SAMPLE_RATE):
+            # No window may be older than the tape remembers when it is due.
+            self._tape.append(block[at : at + SAMPLE_RATE])
+            yield from self._cut_ripe()
+
+    def _cut_ripe(self) -> Iterator[Window]:
+        endpoint, pause = self._endpoint, self._geometry.pause
+        while endpoint.step(self._covered):
+            if self._due <= endpoint.at:
+                yield self._regular()
+            if pause is not None:
+                yield from self._begin_line() if endpoint.pause is None else self._end_line(pause)
+        while self._due <= self._tape.stop:
+            yield self._regular()
+
+    @property
+    def quiet(self) -> int:
+        """Samples without speech at the end, once there was some; else 0."""
+        return self._endpoint.at - self._endpoint.spoken if self._endpoint.spoken else 0
+
+    @property
+    def pause(self) -> Pause | None:
+        """The pause that is going on, if speech that no window covers lies before it."""
+        pause = self._endpoint.pause
+        return pause if pause is not None and pause.spoken > self._covered else None
+
+    @property
+    def speaking(self) -> bool:
+        """Whether speech that no window covers goes on."""
+        return self._endpoint.pause is None and self._endpoint.spoken > self._covered
+
+    @property
+    def heard(self) -> int:
+        """Sample after the newest."""
+        return self._tape.stop
+
+    def last(self) -> Window | None:
+        """Return the window that ends with the speech so far, or None if nothing new was said.
+
+        It is filled up with earlier real audio: a short window, or one with zeros in it, is what
+        Parakeet answers with nothing.
+        """
+        covered, total = self._covered, self._tape.stop
+        pause = self._endpoint.pause or endpoint.ending(self._tape, covered, total)
+        fresh = pause is not None and pause.spoken > covered
+        if not fresh and covered > self._begins and self._nothing_since(covered):
+            return None
+        # Without a voice above the noise, all of it is looked at: energy never deletes speech.
+        end = min(total, pause.end) if pause is not None and fresh else total
+        if end - self._begins < MIN_DECODE:
+            return None
+        start = max(self._begins, end - self._geometry.size)
+        window = replace(self._window(start, end, end), closes_line=True, final=True)
+        if window.voiced == 0 and len(window.audio) < SHORT:
+            window = replace(window, speech=((start, end),))
+        return None if window.silent else window
+
+    def _nothing_since(self, covered: int) -> bool:
+        """Tell whether what no window covers is silence, or the room behind speech."""
+        total, pause = self._tape.stop, self._endpoint.pause
+        if pause is None:
+            return energy.is_silence(self._tape.read(covered, total))
+        levels = self._tape.levels(self._tape.aligned(max(covered, pause.spoken)), total)
+        return not energy.sustained(levels > energy.END * pause.floor, energy.START_TICKS).any()
+
+    def _regular(self) -> Window:
+        """Return the window that ends where one is due, and move on by a hop."""
+        stop, geometry = self._due, self._geometry
+        window = self._window(stop - geometry.size, stop, self._cut(stop))
+        self._covered, self._due = stop, stop + geometry.hop
+        if geometry.pause is None:
+            return replace(window, closes_line=geometry.closes_line(stop - self._begins))
+        closes = stop + geometry.hop - self._line > geometry.line or window.voiced == 0
+        self._line = stop if closes else self._line
+        return replace(window, closes_line=closes, at_pause=True)
+
+    def _begin_line(self) -> Iterator[Window]:
+        """Pass over silence up to where speech begins, so that no line ends shortly after that."""
+        if self._endpoint.onset == self._onset:
+            return
+        self._onset = self._endpoint.onset
+        start = self._onset - LEAD
+        if start - self._covered >= SAMPLE_RATE and energy.is_silence(
+            self._tape.read(self._covered, start)
+        ):
+            yield self._passed_over(start)
+
+    def _end_line(self, least: int) -> Iterator[Window]:
+        """End a line with the speech before a pause, once that is long enough."""
+        pause = self._endpoint.pause
+        if pause is None or pause is self._ended or self._endpoint.at - pause.spoken < least:
+            return
+        self._ended = pause
+        if pause.spoken <= self._covered:
+            # Windows have it all, and may hold words back for want of what comes behind them.
+            yield self._passed_over(self._covered)
+            return
+        start = max(self._begins, pause.end - self._geometry.size)
+        window = self._window(start, pause.end, pause.end)
+        self._move_on(pause.end)
+        yield replace(window, closes_line=True, at_pause=True)
+
+    def _passed_over(self, stop: int) -> Window:
+        """Return a window of what need not be decoded."""
+        window = Window(self._covered, stop, stop, _NOTHING, silent=True, speech=())
+        self._move_on(stop)
+        return replace(window, closes_line=True, at_pause=True)
+
+    def _move_on(self, covered: int) -> None:
+        """Let a line and the grid of windows begin afresh."""
+        self._covered = self._line = max(self._covered, covered)
+        self._due = self._covered + self._geometry.hop
+
+    def _window(self, start: int, stop: int, cut: int) -> Window:
+        audio = self._tape.read(start, stop)
+        flags = energy.voiced(energy.levels_of(audio), self._tape.floor(stop))
+        spoken = tuple(
+            (start + first * energy.TICK, start + (last + 1) * energy.TICK)
+            for first, last in energy.runs(np.flatnonzero(flags), 1)
+        )
+        # A turned-down microphone is below every absolute bound, but its voice is not flat.
+        silent = energy.is_silence(audio) and length_of(spoken) < FAINT
+        return Window(start, stop, cut, audio, silent=silent, speech=() if silent else spoken)
+
+    def _cut(self, stop: int) -> int:
+        """Return the cut inside the overlap that ends at `stop`, in its middle half."""
+        overlap = self._geometry.overlap
+        margin = overlap // 4
+        first, last = stop - overlap + margin, stop - margin
+        if last - first < energy.TICK:
+            return stop - overlap // 2
+        return first + energy.quietest(energy.levels_of(self._tape.read(first, last)))
+
+
+def into_windows(blocks: Iterable[Samples], geometry: Geometry) -> Iterator[Window]:
+    """Yield each window as soon as its last sample is there, then the last, end-aligned one."""
+    chunker = Chunker(geometry)
     for block in blocks:
-        for piece in _pieces(block):
-            tape.append(piece)
-            while tape.stop >= due:
-                yield _regular(tape, due, geometry)
-                due += geometry.hop
-    last = due - geometry.hop if due > geometry.size else 0
-    window = _last(tape, last, geometry)
+        yield from chunker.push(block)
+    window = chunker.last()
     if window is not None:
         yield window
-
-
-def _pieces(block: Samples) -> Iterator[Samples]:
-    """Cut a long block so that no window is older than the tape remembers when it is due."""
-    for at in range(0, len(block), SAMPLE_RATE):
-        yield block[at : at + SAMPLE_RATE]
-
-
-def _regular(tape: Tape, stop: int, geometry: Geometry) -> Window:
-    window = _window(tape, stop - geometry.size, stop, _cut(tape, stop, geometry.overlap))
-    return replace(window, closes_line=geometry.closes_line(stop))
-
-
-def _window(tape: Tape, start: int, stop: int, cut: int) -> Window:
-    audio = tape.read(start, stop)
-    flags = energy.voiced(energy.levels_of(audio), _floor(tape, stop))
-    spoken = tuple(
-        (start + first * energy.TICK, start + (last + 1) * energy.TICK)
-        for first, last in energy.runs(np.flatnonzero(flags), 1)
-    )
-    # A turned-down microphone is below every absolute bound, but its voice is not flat.
-    silent = energy.is_silence(audio) and length_of(spoken) < FAINT
-    return Window(start, stop, cut, audio, silent=silent, speech=() if silent else spoken)
-
-
-def _floor(tape: Tape, stop: int) -> float:
-    """Return the noise floor of the last 30 s before `stop`.
-
-    Bounded by `stop`, not by the tape's end, so that it does not matter how much more has arrived.
-    """
-    first = max(tape.start, (stop - MEMORY) // energy.TICK * energy.TICK)
-    return energy.floor_of(energy.levels_of(tape.read(first, stop)))
-
-
-def _cut(tape: Tape, stop: int, overlap: int) -> int:
-    """Return the cut inside the overlap that ends at `stop`, in its middle half."""
-    margin = overlap // 4
-    first, last = stop - overlap + margin, stop - margin
-    if last - first < energy.TICK:
-        return stop - overlap // 2
-    return first + energy.quietest(energy.levels_of(tape.read(first, last)))
-
-
-def _last(tape: Tape, last_stop: int, geometry: Geometry) -> Window | None:
-    """Return the window that ends where speech ends, or None if nothing new was said.
-
-    It is filled up with earlier real audio: a short window, or one with zeros in it, is what
-    Parakeet answers with nothing.
-    """
-    total = tape.stop
-    # Begin before the new audio: a word that reaches into it is speech from its own start.
-    base = max(tape.start, last_stop - CONTEXT) // energy.TICK * energy.TICK
-    # In doubt it is speech: 3 dB less than elsewhere, or noise would swallow the last words.
-    levels, floor = energy.levels_of(tape.read(base, total)), _floor(tape, total) / energy.END
-    fresh = energy.voiced(levels, floor)[-(-(last_stop - base) // energy.TICK) :]
-    ended = energy.speech_end(levels, floor) if fresh.any() else None
-    if ended is None and last_stop and energy.is_silence(tape.read(last_stop, total)):
-        return None
-    # Without a voice above the noise, all of it is looked at: energy never deletes speech.
-    end = total if ended is None else min(total, base + ended)
-    if end < MIN_DECODE:
-        return None
-    start = max(0, end - geometry.size)
-    window = replace(_window(tape, start, end, end), closes_line=True, final=True)
-    if window.voiced == 0 and len(window.audio) < SHORT:
-        window = replace(window, speech=((start, end),))
-    return None if window.silent else window

@@ -9,6 +9,8 @@ from parakeet_coreml.recognition import energy
 from parakeet_coreml.recognition.energy import TICK, Levels
 
 ROOM, VOICE = 0.001, 0.05
+HUSH = 1e-4
+"""Levels: of a room, a voice, and of almost nothing."""
 
 
 def levels(*runs: tuple[int, float]) -> Levels:
@@ -186,7 +188,8 @@ def test_40_ms_of_a_soft_voice_are_no_silence() -> None:
 
 
 def end_of(*runs: tuple[int, float]) -> int | None:
-    end = energy.speech_end(levels(*runs), ROOM)
+    found = np.flatnonzero(energy.spoken(levels(*runs), ROOM))
+    end = energy.with_tail(levels(*runs), int(found[-1]), ROOM) if len(found) else None
     return None if end is None else end // TICK
 
 
@@ -199,18 +202,28 @@ def test_there_is_no_end_without_speech() -> None:
     assert end_of((0, 0.0)) is None
 
 
+def test_behind_a_noise_gate_no_sound_is_trimmed() -> None:
+    # The last word is far below the floor that the louder ones make.
+    assert end_of((10, VOICE), (20, 0.0), (15, 0.4 * ROOM), (30, 0.0)) == 45 + 10
+    assert end_of((10, VOICE), (20, HUSH), (15, 0.4 * ROOM), (30, HUSH)) == 10 + 10
+
+
+def test_zeros_before_the_first_sound_are_no_noise_gate() -> None:
+    assert end_of((40, 0.0), (10, VOICE), (30, HUSH)) == 50 + 10
+
+
 def test_a_soft_end_is_kept() -> None:
-    assert end_of((10, VOICE), (25, 1.2 * ROOM), (100, 0.0)) == 10 + 10 + 20
+    assert end_of((10, VOICE), (25, 1.2 * ROOM), (100, HUSH)) == 10 + 10 + 20
 
 
 def test_half_of_the_soft_end_must_be_above_the_floor() -> None:
-    assert end_of((10, VOICE), (20, 1.2 * ROOM), (100, 0.0)) == 10 + 10 + 20
-    assert end_of((10, VOICE), (19, 1.2 * ROOM), (100, 0.0)) == 10 + 10
+    assert end_of((10, VOICE), (20, 1.2 * ROOM), (100, HUSH)) == 10 + 10 + 20
+    assert end_of((10, VOICE), (19, 1.2 * ROOM), (100, HUSH)) == 10 + 10
 
 
 def test_c40_a_soft_s_after_a_gap_is_kept() -> None:
     # A word, 0.25 s of nothing, and an s above the threshold of going on, not of starting.
-    assert end_of((20, VOICE), (12, 0.0), (8, 1.5 * ROOM), (100, 0.0)) == 40 + 10
+    assert end_of((20, VOICE), (12, HUSH), (8, 1.5 * ROOM), (100, HUSH)) == 40 + 10
 
 
 def test_the_end_of_speech_does_not_depend_on_how_long_the_quiet_lasts() -> None:

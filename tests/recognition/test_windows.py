@@ -24,7 +24,8 @@ from strategies import cuts, geometries
 from parakeet_coreml.audio.samples import SAMPLE_RATE, Samples, to_samples
 from parakeet_coreml.recognition import energy
 from parakeet_coreml.recognition.geometry import Geometry
-from parakeet_coreml.recognition.windows import MEMORY, Tape, Window, into_windows
+from parakeet_coreml.recognition.tape import MEMORY, Tape
+from parakeet_coreml.recognition.windows import Window, into_windows
 
 
 def talk(seconds: float, *, until: float | None = None) -> Samples:
