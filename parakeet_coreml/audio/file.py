@@ -1,5 +1,6 @@
 """A sound file as a source of blocks. Sole importer of soundfile."""
 
+import math
 import os
 import re
 import stat
@@ -43,7 +44,7 @@ class FileSource:
         self._realtime = realtime
         self._warn = warn
         self._stopped = threading.Event()
-        self._stop_time = 0.0
+        self._stop_time = math.inf
         self._lock = threading.Lock()
         self._fd = _descriptor(path, self._name)
         self._sound = _opened(self._fd, self._name)
@@ -69,11 +70,10 @@ class FileSource:
                 return
             yield block
 
-    def stop(self) -> None:
-        """End `blocks`; in real time after what was played so far. Any thread may call it."""
-        if not self._stopped.is_set():
-            self._stop_time = time.monotonic()
-            self._stopped.set()
+    def stop(self, tail: float = 0.0) -> None:
+        """End `blocks`; in real time after what is played in `tail` seconds. From any thread."""
+        self._stop_time = min(self._stop_time, time.monotonic() + tail)
+        self._stopped.set()
 
     def close(self) -> None:
         """Close the file. A second call does nothing."""
@@ -111,7 +111,7 @@ class FileSource:
         started, given = time.monotonic(), 0
         for block in blocks:
             due = started + (given + len(block)) / self.rate
-            self._stopped.wait(max(0.0, due - time.monotonic()))
+            self._wait_until(due)
             if self._stopped.is_set() and due > self._stop_time:
                 heard = round((self._stop_time - started) * self.rate) - given
                 if heard > 0:
@@ -119,6 +119,12 @@ class FileSource:
                 return
             given += len(block)
             yield block
+
+    def _wait_until(self, due: float) -> None:
+        """Wait for a moment, or for the end if that is sooner."""
+        self._stopped.wait(max(0.0, due - time.monotonic()))
+        if self._stopped.is_set():  # the tail of a stop is still played
+            time.sleep(max(0.0, min(due, self._stop_time) - time.monotonic()))
 
     def _read(self, size: int) -> Iterator[NDArray[np.float32]]:
         """Yield blocks of `size` samples until the file ends, then tell if it ended too early."""

@@ -162,10 +162,12 @@ class Microphone:
                 "text up to this point is complete; check the connection and start again",
             )
 
-    def stop(self) -> None:
-        """End `blocks` after the samples up to now. Returns at once; any thread may call it."""
-        if self._stop_time == math.inf:
-            self._stop_time = time.monotonic()
+    def stop(self, tail: float = 0.0) -> None:
+        """End `blocks` after the samples up to `tail` seconds from now.
+
+        Returns at once; any thread may call it.
+        """
+        self._stop_time = min(self._stop_time, time.monotonic() + tail)
         self._wake.set()
 
     def close(self) -> None:
@@ -297,7 +299,8 @@ class Microphone:
                 quiet, warned = 0.0, False
                 yield item
                 continue
-            if self._closed or (self._stop_time < math.inf and quiet > 2 * STOP_LIMIT):
+            late = time.monotonic() - self._stop_time
+            if self._closed or (late > 0 and quiet > 2 * STOP_LIMIT):
                 return
             if quiet >= self._stall_timeout:
                 self._failure = f"no sound came for {self._stall_timeout:g} s"

@@ -74,7 +74,7 @@ class PcmSource:
                 "partial_sample", f"the audio ends inside a sample: {len(rest)} byte(s) left out"
             )
 
-    def stop(self) -> None:
+    def stop(self, tail: float = 0.0) -> None:  # noqa: ARG002  its writer sets the pace
         """End `blocks` after what has arrived. Returns at once; any thread may call it."""
         with self._lock:
             first = not self._stopped.is_set()

@@ -33,8 +33,11 @@ class Source(Protocol):
         """Yield blocks of shape (n,) or (n, channels) at the source's rate."""
         ...
 
-    def stop(self) -> None:
-        """End soon; what was heard before still comes. From any thread, returns at once."""
+    def stop(self, tail: float = 0.0) -> None:
+        """End `tail` seconds from now; what was heard before still comes.
+
+        From any thread, returns at once. Only what plays at its own pace has a tail.
+        """
         ...
 
     def close(self) -> None:

@@ -145,6 +145,18 @@ class Supervised(Backend, Protocol):
         """
         ...
 
+    def speculate(self, window: Samples, /) -> Hypothesis:
+        """Transcribe a window that nobody may need, as `transcribe` does.
+
+        A process that breaks over it is replaced, which counts as no restart; raises
+        `BackendFailedError` then, or what `wait_ready` raises.
+        """
+        ...
+
+    def abandon(self) -> None:
+        """End the process that is busy with a speculation, from any thread."""
+        ...
+
     def kill(self) -> None:
         """End the process at once and for good, from any thread.
 

@@ -147,10 +147,24 @@ def main() -> None:
 @click.option("--overlap-seconds", type=float, default=2.0, help="Audio two windows share.")
 @click.option("--max-seconds", type=float, default=14_400.0, help="Stop after this much audio.")
 @click.option(
+    "--chunk-at",
+    type=click.Choice(["time", "pause"]),
+    help="Where a line ends.  [default: time; pause for text on a terminal]",
+)
+@click.option("--pause-ms", type=int, default=600, help="Quiet that ends a line with `pause`.")
+@click.option(
+    "--auto-stop",
+    type=float,
+    metavar="SECONDS",
+    help="End after so long without speech, once there was some.",
+)
+@click.option("--tail-ms", type=int, default=0, help="Go on for so long after a stop, 0 to 1000.")
+@click.option("--no-speculation", is_flag=True, help="Never decode ahead of need.")
+@click.option(
     "--events",
     default="",
     metavar="NAMES|all",
-    help="More lines: hello, ready, level, speech, partial, warning, timing.",
+    help="More lines: hello, ready, level, speech, partial, state, warning, timing.",
 )
 @click.option("--meta", is_flag=True, help="More keys: times, backend, model, reason, account.")
 @click.option("--words", is_flag=True, help="Words with times in each chunk.")

@@ -76,9 +76,3 @@ def _tell(text: str) -> None:
 def is_terminal(fd: int) -> bool:
     """Tell whether a person sees what is written there, on a screen that can redraw a line."""
     return os.isatty(fd) and os.environ.get("TERM", "dumb") != "dumb"
-
-
-def draw_level(decibels: float) -> None:
-    """Draw a level meter over the current line of the terminal on stderr."""
-    bars = max(0, min(20, round((decibels + 60) / 3)))
-    _tell(f"\r[{'|' * bars:<20}] ")

@@ -6,7 +6,7 @@ import signal
 import stat
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import FrameType
 
 from parakeet_coreml.host.leave import SIGNALS
@@ -32,7 +32,7 @@ class Host:
     """Waits on the main thread for whatever the host does, and calls back.
 
     `on_stop(reason)` may be called several times; `on_abort(exit_code)` for `cancel` or the second
-    SIGINT or SIGTERM; `on_lost()` when nobody reads stdout any more.
+    SIGINT or SIGTERM; `on_lost()` when nobody reads stdout any more; `commands` are further lines.
     """
 
     def __init__(
@@ -42,9 +42,11 @@ class Host:
         on_abort: Callable[[int], None],
         on_lost: Callable[[], None],
         on_odd: Callable[[str], None],
+        commands: Mapping[bytes, Callable[[], None]],
     ) -> None:
         self._on_stop, self._on_abort = on_stop, on_abort
         self._on_lost, self._on_odd = on_lost, on_odd
+        self._commands = commands
         self._parent = os.getppid()
         self._signals: deque[int] = deque()
         self._terminations = 0
@@ -143,6 +145,8 @@ class Host:
             self._on_stop("stop")
         elif command == b"cancel":
             self._on_abort(130)
+        elif command in self._commands:
+            self._commands[command]()
         elif command:
             shown = command[:40].decode(errors="replace")
-            self._on_odd(f"stdin said {shown!r}; the commands are stop and cancel")
+            self._on_odd(f"stdin said {shown!r}; the commands are stop, cancel, pause and resume")

@@ -28,12 +28,14 @@ class Writer:
         self._busy = False
         threading.Thread(target=self._run, name="writer", daemon=True).start()
 
-    def put(self, line: bytes, *, droppable: bool = False) -> None:
-        """Queue one line. A droppable one is left out while the reader is slow."""
+    def put(self, line: bytes, *, droppable: bool = False) -> bool:
+        """Queue a line and tell whether it was: a droppable one is not while the reader is slow."""
         with self._changed:
-            if not self.lost and not (droppable and len(self._lines) >= QUEUE_SOFT):
+            taken = not self.lost and not (droppable and len(self._lines) >= QUEUE_SOFT)
+            if taken:
                 self._lines.append(line)
                 self._changed.notify_all()
+            return taken
 
     def flush(self, patience: float) -> bool:
         """Wait until everything is written; False if nothing moved for `patience` seconds."""

@@ -28,7 +28,7 @@ if TYPE_CHECKING:  # mypy holds the lines to the table; start-up does without it
 SCHEMA: Final = 1
 """Raised when a type or key is renamed, retyped or removed."""
 
-EVENTS = ("hello", "ready", "level", "speech", "partial", "warning", "timing")
+EVENTS = ("hello", "ready", "level", "speech", "partial", "state", "warning", "timing")
 """Types of line that are opt-in."""
 
 DROPPABLE = frozenset({"level", "partial"})
@@ -49,8 +49,8 @@ Value = str | int | float | bool | None | list["Value"] | dict[str, "Value"]
 class Put(Protocol):
     """Takes one complete line, and whether it may be left out for a slow reader."""
 
-    def __call__(self, line: bytes, *, droppable: bool = False) -> None:
-        """Queue the line; never blocks."""
+    def __call__(self, line: bytes, *, droppable: bool = False) -> bool:
+        """Queue the line and tell whether it was; never blocks."""
 
 
 def parse_events(names: str) -> frozenset[str]:
@@ -128,7 +128,7 @@ class JsonLines:
             "schema": SCHEMA,
             "version": __version__,
             "pid": os.getpid(),
-            "features": [*EVENTS, "words", "meta", "stdin-commands"],
+            "features": [*EVENTS, "words", "meta", "stdin-commands", "pause"],
         }
         if self.wants("hello"):
             with self._lock:

@@ -162,7 +162,16 @@ class PartialLine(TypedDict):
 
     type: Literal["partial"]
     index: Annotated[Count, "The chunk it will become part of."]
-    text: str
+    text: Annotated[str, "All words since the last chunk line."]
+    stable: Annotated[str, "The part of it, from its start, that will probably stay: a forecast."]
+    t_ms: Annotated[Time, "Up to where it was listened to."]
+
+
+class StateLine(TypedDict):
+    """With --events state: the microphone was let go, or records again, as the host asked."""
+
+    type: Literal["state"]
+    state: Literal["paused", "recording"]
     t_ms: Time
 
 
@@ -191,7 +200,7 @@ class TimingLine(TypedDict):
 LINES = (
     *(ChunkLine, ErrorLine, DoneLine),
     *(HelloLine, CaptureReadyLine, ModelReadyLine),
-    *(LevelLine, SpeechLine, PartialLine, WarningLine, TimingLine),
+    *(LevelLine, SpeechLine, PartialLine, StateLine, WarningLine, TimingLine),
 )
 """Every line there is; the first three come without being asked for."""
 

@@ -42,22 +42,41 @@ class Decoded:
     """A further attempt at audio of the windows before and behind it, booked themselves."""
 
 
-def decode_with_fallback(windows: Iterable[Window], backend: Backend) -> Iterator[Decoded]:
-    """Decode each window on its own; a failure is a result too, so that the next can go on.
+@dataclass(frozen=True, slots=True)
+class Decoder:
+    """Decodes windows one after the other; a value, so that one can be decoded ahead of need.
 
     A window that stays empty although someone spoke is attempted once more with the next one, in a
     window that lies across both.
     """
+
+    backend: Backend
     before: Window | None = None
-    missing = False
-    for window in windows:
-        if before is not None and missing:
-            both = _spanning(before, window, backend.max_samples)
-            yield replace(_timed(both, None, backend), again=True)
-        decoded = _timed(window, before, backend)
-        yield decoded
+    missing: bool = False
+    """The window before stayed empty although someone spoke."""
+
+    def decode(self, window: Window) -> tuple[list[Decoded], "Decoder"]:
+        """Return what came of a window, and the decoder of the next one.
+
+        A failure is a result too, so that the next window can go on.
+        """
+        results = []
+        if self.before is not None and self.missing and len(window.audio):
+            both = _spanning(self.before, window, self.backend.max_samples)
+            results.append(replace(_timed(both, None, self.backend), again=True))
+        decoded = _timed(window, self.before, self.backend)
+        results.append(decoded)
         missing = not decoded.hypothesis and decoded.error is None and _spoken(window)
-        before = window
+        before = window if len(window.audio) else self.before
+        return results, replace(self, before=before, missing=missing)
+
+
+def decode_with_fallback(windows: Iterable[Window], backend: Backend) -> Iterator[Decoded]:
+    """Decode windows as they come."""
+    decoder = Decoder(backend)
+    for window in windows:
+        results, decoder = decoder.decode(window)
+        yield from results
 
 
 def _timed(window: Window, before: Window | None, backend: Backend) -> Decoded:

@@ -14,7 +14,7 @@ changed, and no word is made of pieces of two windows.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from parakeet_coreml.audio.samples import FRAME, SAMPLE_RATE
 from parakeet_coreml.recognition.words import Word, key_of
@@ -56,6 +56,10 @@ class Seam:
         fresh, held = joined[: last + 1], joined[last + 1 :]
         printed = [w for w in (*self.printed, *fresh) if w.stop > stop - MEMORY]
         return fresh, Seam(tuple(printed), tuple(held), max(cut, self.cut), max(stop, self.stop))
+
+    def released(self) -> "Seam":
+        """Return the seam behind a pause: what was held back is printed."""
+        return replace(self, printed=(*self.printed, *self.held), held=())
 
 
 def _resumed(seam: Seam, words: Sequence[Word]) -> Iterator[Word]:

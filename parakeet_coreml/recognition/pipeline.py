@@ -1,21 +1,20 @@
 """The data path: audio of a source in, lines of words out. Read `transcribe` from the top."""
 
-import queue
-import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-from parakeet_coreml.audio.samples import SAMPLE_RATE, Samples
-from parakeet_coreml.backends.base import Backend
-from parakeet_coreml.errors import OverloadError, ParakeetError
-from parakeet_coreml.recognition.fallback import Decoded, decode_with_fallback
+from parakeet_coreml.audio.samples import Samples
+from parakeet_coreml.backends.base import Backend, Supervised
+from parakeet_coreml.errors import ParakeetError
+from parakeet_coreml.recognition.cutting import Cutter
+from parakeet_coreml.recognition.fallback import Decoded, Decoder
 from parakeet_coreml.recognition.geometry import Geometry
+from parakeet_coreml.recognition.intake import Break, End, Intake, Tail
+from parakeet_coreml.recognition.live import Forecast, after_line
 from parakeet_coreml.recognition.merge import Seam
-from parakeet_coreml.recognition.windows import Stretches, Window, into_windows, outside
+from parakeet_coreml.recognition.speculation import SpeculatingBackend
+from parakeet_coreml.recognition.windows import Stretches, Window, outside
 from parakeet_coreml.recognition.words import Word, words_of
-
-BACKLOG = 600 * SAMPLE_RATE
-"""A live recording ends when transcription is this far behind: 10 min of audio."""
 
 READ_AHEAD = 2
 """Windows a file is read ahead of the model; a microphone is never kept waiting."""
@@ -33,24 +32,13 @@ class Line:
     stop: int
     """Sample up to which it does."""
     elapsed: float
-    """Seconds of decoding behind it."""
+    """Seconds of decoding behind it, whenever that was."""
 
 
-@dataclass(slots=True, kw_only=True)
-class Monitor:
-    """Who is told what happens on the way, and the account of every sample at 16 kHz.
+@dataclass(slots=True)
+class Account:
+    """Every sample at 16 kHz. At the end `captured == transcribed + silent + lost`."""
 
-    At the end `captured == transcribed + silent + lost`.
-    """
-
-    heard: Callable[[Samples, int], None]
-    """Sees each piece of audio live, with the sample it starts at."""
-    failed: Callable[[ParakeetError], None]
-    """Takes a failure the moment it happens; what was captured before it still comes."""
-    end_live: Callable[[], None] | None
-    """Ends a live recording that cannot be kept up with; None where the source can wait."""
-    nothing_to_decode: Callable[[], None] = lambda: None
-    """Told at the end of the audio that none of it has to be decoded."""
     captured: int = 0
     decoded: int = 0
     """Sample up to which windows went through the backend."""
@@ -62,120 +50,193 @@ class Monitor:
     """Speech in no window and no further attempt in which the model heard anything."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listener:
+    """Who is told what happens on the way, from the thread where it happens."""
+
+    heard: Callable[[Samples, int], None]
+    """Sees each piece of audio live, with the sample it starts at."""
+    failed: Callable[[ParakeetError], None]
+    """Takes a failure the moment it happens; what was captured before it still comes."""
+    end_live: Callable[[], None] | None
+    """Ends a live recording that cannot be kept up with; None where the source can wait."""
+    nothing_to_decode: Callable[[], None] = lambda: None
+    """Called at the end of the audio if none of it has to be decoded."""
+    quiet: Callable[[int], None] = lambda _samples: None
+    """Takes the samples since the newest speech, once there was some."""
+    forecast: Callable[[Forecast, int], None] | None = None
+    """Takes the words of the open line and the sample they reach to; None: nobody reads them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How a recording is cut and decoded."""
+
+    geometry: Geometry
+    speculates: bool = False
+    """The open tail is decoded while the backend is idle."""
+    supervisor: Supervised | None = None
+    """Whoever keeps the backend's process; None where it is in this one."""
+
+
 def transcribe(
-    audio: Iterable[Samples], *, backend: Backend, geometry: Geometry, monitor: Monitor
+    audio: Iterable[Samples | None],
+    *,
+    backend: Backend,
+    plan: Plan,
+    listener: Listener,
+    account: Account,
 ) -> Iterator[Line]:
-    """Yield each line as soon as its last window is decoded. `audio` is 16 kHz.
+    """Yield each line as soon as its last window is decoded. `audio` is 16 kHz; None is a pause.
 
     Capture starts with the call; lines come as they are asked for. A failure of the source ends
-    the audio, one of the backend costs its window; both go to `monitor.failed` at once.
+    the audio, one of the backend costs its window; both go to `listener.failed` at once.
     """
-    heard = _heard(audio, monitor)
-    windows = _ahead(into_windows(heard, geometry), monitor)
-    return _lines(decode_with_fallback(windows, backend), monitor)
-
-
-def _heard(audio: Iterable[Samples], monitor: Monitor) -> Iterator[Samples]:
-    """Pass audio on, count it, and end it where its source fails."""
-    try:
-        for block in audio:
-            monitor.heard(block, monitor.captured)
-            monitor.captured += len(block)
-            yield block
-    except ParakeetError as error:
-        monitor.failed(error)
-
-
-def _ahead(windows: Iterator[Window], monitor: Monitor) -> Iterator[Window]:
-    """Cut windows on a thread of their own, from now on: capture never waits for the model."""
-    cut: queue.Queue[Window | BaseException | None]
-    cut = queue.Queue(0 if monitor.end_live else READ_AHEAD)
-
-    def run() -> None:
-        overloaded, needed = False, False
-        try:
-            for window in windows:
-                needed = needed or not window.silent
-                cut.put(window)
-                behind = window.stop - monitor.decoded
-                if monitor.end_live and behind > BACKLOG and not overloaded:
-                    overloaded = True
-                    monitor.end_live()
-                    monitor.failed(_overload())
-            if not needed:
-                monitor.nothing_to_decode()
-            cut.put(None)
-        except BaseException as error:  # noqa: BLE001  a bug on this thread must end the other one
-            cut.put(error)
-
-    threading.Thread(target=run, name="cut", daemon=True).start()
-    return _taken(cut)
-
-
-def _taken(cut: "queue.Queue[Window | BaseException | None]") -> Iterator[Window]:
-    while (item := cut.get()) is not None:
-        if isinstance(item, BaseException):
-            raise item
-        yield item
-
-
-def _overload() -> OverloadError:
-    return OverloadError(
-        f"transcription is {BACKLOG // SAMPLE_RATE // 60} minutes behind; the recording was ended",
-        "what was recorded is still transcribed; use a smaller model or a faster backend",
+    intake = Intake(0 if listener.end_live else READ_AHEAD)
+    speculating = SpeculatingBackend(
+        backend, supervisor=plan.supervisor, wanted=lambda: intake.waiting
     )
+    cutter = Cutter(
+        intake,
+        plan.geometry,
+        listener=listener,
+        account=account,
+        budget=speculating if plan.speculates else None,
+    )
+    cutter.start(audio)
+    return _Lines(intake, speculating, listener, account).run()
 
 
-def _lines(decoded: Iterable[Decoded], monitor: Monitor) -> Iterator[Line]:
-    """Join windows at their seams; the last line carries what was still held back.
+class _Lines:
+    """Decodes what the intake holds, and joins windows at their seams."""
 
-    A backend that is gone for good ends the recording, but not without the words already heard.
-    """
-    seam = Seam()
-    words: list[Word] = []
-    elapsed, start, stop = 0.0, 0, 0
-    gone: ParakeetError | None = None
-    try:
-        for result in decoded:
-            window, stop = result.window, result.window.stop
-            _account(monitor, result)
-            heard = words_of(result.hypothesis.tokens)
-            fresh, seam = seam.join(heard, cut=window.cut, stop=window.stop)
-            words += fresh
-            elapsed += result.elapsed
-            if window.closes_line and (words or window.voiced or not window.final):
-                yield Line(tuple(words), seam.held, start, window.cut, elapsed)
-                words, elapsed, start = [], 0.0, window.cut
-    except ParakeetError as error:
-        gone = error
-    words += seam.held
-    if words:
-        yield Line(tuple(words), (), start, stop, elapsed)
-    _account_rest(monitor, gone)
+    def __init__(
+        self, intake: Intake, backend: SpeculatingBackend, listener: Listener, account: Account
+    ) -> None:
+        self._intake, self._backend = intake, backend
+        self._listener, self._account = listener, account
+        self._decoder = Decoder(backend)
+        self._seam = Seam()
+        self._words: list[Word] = []
+        self._elapsed = 0.0
+        self._start = self._stop = 0
+        self._forecast = Forecast()
+
+    def run(self) -> Iterator[Line]:
+        """Yield lines; the last one carries what was still held back.
+
+        A backend that is gone for good ends the recording, but not without the words already heard.
+        """
+        gone: ParakeetError | None = None
+        try:
+            while not isinstance(item := self._intake.get(), End):
+                if isinstance(item, Tail):
+                    self._speculate(item)
+                elif isinstance(item, Break):
+                    yield from self._break(item)
+                else:
+                    yield from self._window(item)
+            if item.error is not None:
+                raise item.error
+        except ParakeetError as error:
+            gone = error
+        yield from self._rest()
+        self._account_rest(gone)
+
+    def _window(self, window: Window) -> Iterator[Line]:
+        """Decode one window, and yield the line that it closes."""
+        before = self._backend.seconds
+        results, self._decoder = self._decoder.decode(window)
+        for result in results:
+            _book(self._account, self._listener, result)
+            self._words += self._joined(result)
+        self._stop = window.stop
+        self._elapsed += self._backend.seconds - before
+        if window.at_pause and window.cut >= window.stop:
+            self._words += self._seam.held
+            self._seam = self._seam.released()
+        if window.closes_line:
+            if self._words or not (window.at_pause or (window.final and not window.voiced)):
+                yield self._line(window.cut)
+            self._start = window.cut
+            self._forecast = after_line(self._seam.held)
+        self._tell(self._words, self._seam.held, window.stop)
+
+    def _joined(self, result: Decoded) -> list[Word]:
+        window, heard = result.window, words_of(result.hypothesis.tokens)
+        fresh, self._seam = self._seam.join(heard, cut=window.cut, stop=window.stop)
+        return fresh
+
+    def _line(self, stop: int) -> Line:
+        line = Line(tuple(self._words), self._seam.held, self._start, stop, self._elapsed)
+        self._words, self._elapsed, self._start = [], 0.0, stop
+        return line
+
+    def _rest(self) -> Iterator[Line]:
+        """Yield the line of what is left at an end, if anything is."""
+        self._words += self._seam.held
+        self._seam = Seam()
+        if self._words:
+            yield self._line(self._stop)
+
+    def _break(self, item: Break) -> Iterator[Line]:
+        """End a stretch of the recording; what comes next has nothing to do with it."""
+        yield from self._rest()
+        self._account.silent += item.at - self._account.decoded
+        self._account.decoded = item.at
+        self._decoder = Decoder(self._backend)
+        self._start = self._stop = item.at
+        self._forecast = Forecast()
+
+    def _speculate(self, tail: Tail) -> None:
+        """Decode the open tail while nothing else waits, and show what it says."""
+        with self._backend.speculating():
+            window = tail.window
+            if tail.passing:
+                heard = self._backend.transcribe(window.audio).shifted(window.start)
+                results = [Decoded(window, heard, 0.0)]
+            else:
+                results, _ = self._decoder.decode(window)
+            fresh, seam = list[Word](), self._seam
+            for result in results:
+                words = words_of(result.hypothesis.tokens)
+                more, seam = seam.join(words, cut=result.window.cut, stop=result.window.stop)
+                fresh += more
+            self._tell(self._words, (*fresh, *seam.held), window.stop)
+
+    def _tell(self, settled: Iterable[Word], still_open: Iterable[Word], at: int) -> None:
+        """Forecast the open line, if that changes anything."""
+        if self._listener.forecast is None:
+            return
+        before, self._forecast = (
+            self._forecast,
+            self._forecast.next(tuple(settled), tuple(still_open)),
+        )
+        if before.texts != self._forecast.texts:
+            self._listener.forecast(self._forecast, at)
+
+    def _account_rest(self, gone: ParakeetError | None) -> None:
+        """Book what no window was made of: quiet after the last word, or without a backend."""
+        rest = self._account.captured - self._account.decoded
+        if gone is None:
+            self._account.silent += rest
+            return
+        self._account.lost += rest
+        raise gone
 
 
-def _account_rest(monitor: Monitor, gone: ParakeetError | None) -> None:
-    """Book what no window was made of: quiet after the last word, or audio without a backend."""
-    rest = monitor.captured - monitor.decoded
-    if gone is None:
-        monitor.silent += rest
-        return
-    monitor.lost += rest
-    raise gone
-
-
-def _account(monitor: Monitor, result: Decoded) -> None:
+def _book(account: Account, listener: Listener, result: Decoded) -> None:
     """Book the new samples of a window, and tell its failure."""
-    window, known = result.window, monitor.decoded
+    window, known = result.window, account.decoded
     fresh = 0 if result.again else max(0, window.stop - known)
-    monitor.decoded += fresh
+    account.decoded += fresh
     if result.hypothesis:
-        monitor.missed = outside(monitor.missed, window.start, window.stop)
+        account.missed = outside(account.missed, window.start, window.stop)
     if result.error is not None:
-        monitor.lost += fresh
-        monitor.failed(result.error)
+        account.lost += fresh
+        listener.failed(result.error)
     elif window.silent:
-        monitor.silent += fresh
+        account.silent += fresh
     else:
-        monitor.transcribed += fresh
-        monitor.missed += () if result.hypothesis else outside(window.speech, 0, known)
+        account.transcribed += fresh
+        account.missed += () if result.hypothesis else outside(window.speech, 0, known)

@@ -128,6 +128,11 @@ class Chunker:
         return self._endpoint.pause is None and self._endpoint.spoken > self._covered
 
     @property
+    def onset(self) -> int:
+        """Sample where the newest speech began."""
+        return self._endpoint.onset
+
+    @property
     def heard(self) -> int:
         """Sample after the newest."""
         return self._tape.stop

@@ -24,6 +24,10 @@ STUCK_LIMIT = 720.0
 """Seconds without any movement after a stop; above every limit that has an error of its own."""
 
 
+BY_HAND = frozenset({"stop", "stdin_eof", "sigint", "sigterm", "sighup"})
+"""Reasons that are somebody's hand, which is faster than the mouth: the tail of `--tail-ms`."""
+
+
 class Phase(StrEnum):
     """How far the end has come."""
 

@@ -45,13 +45,26 @@ class Notices:
                 self._report.event("warning", code=code, message=message)
             else:
                 self._early.append((code, message))
-        stdio.say(f"Warning: {message}")
+        self._say(f"Warning: {message}")
 
     def fail(self, error: ParakeetError) -> None:
         """Say a failure at once."""
         self.accept()
         self._report.error(error)
-        stdio.say(f"Error: {error.message}" + (f"\n{error.hint}" if error.hint else ""))
+        self._say(f"Error: {error.message}" + (f"\n{error.hint}" if error.hint else ""))
+
+    def _say(self, text: str) -> None:
+        """Say something to people: on stderr, or between the words on the screen they read."""
+        report = self._report
+        if isinstance(report, JsonLines) or not (
+            stdio.is_terminal(stdio.STDERR) and report.say(text)
+        ):
+            stdio.say(text)
+
+    def listening(self) -> None:
+        """Say to a person that sound arrives."""
+        if stdio.is_terminal(stdio.STDERR):
+            self._say("Listening; Ctrl-C ends it")
 
     def ready(self, what: str, fields: dict[str, Value]) -> None:
         """Say that `capture` or `model` is ready."""

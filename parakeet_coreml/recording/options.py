@@ -4,11 +4,19 @@ from dataclasses import dataclass
 
 from parakeet_coreml.audio.samples import SAMPLE_RATE
 from parakeet_coreml.errors import UsageError
+from parakeet_coreml.host.stdio import STDOUT, is_terminal
 from parakeet_coreml.recognition.geometry import Geometry
 from parakeet_coreml.selection import ModelSelection
 
 MAX_SECONDS = 1e9
 """Largest limit that is one: 30 years."""
+
+
+MIN_QUIET = 0.5
+"""Seconds without speech that may end a recording: less is a breath."""
+
+MAX_TAIL_MS = 1000
+"""The longest that a microphone stays open after a stop."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +35,11 @@ class Options:
     chunk_seconds: float = 15.0
     overlap_seconds: float = 2.0
     max_seconds: float = 14_400.0
+    chunk_at: str | None = None
+    pause_ms: int = 600
+    auto_stop: float | None = None
+    tail_ms: int = 0
+    no_speculation: bool = False
     events: str = ""
     meta: bool = False
     words: bool = False
@@ -43,16 +56,33 @@ class Options:
         """Whether the source plays at its own pace and takes commands."""
         return self.input == "mic" or self.realtime
 
+    @property
+    def speculates(self) -> bool:
+        """Whether the open tail is decoded ahead of need: where audio comes as it is made."""
+        return not self.no_speculation and (self.live or self.input == "-")
+
+    @property
+    def at_pauses(self) -> bool:
+        """Whether lines end at pauses: by choice, or because a person reads them on a screen."""
+        if self.chunk_at is None:
+            return self.format == "text" and self.live and is_terminal(STDOUT)
+        return self.chunk_at == "pause"
+
     def geometry(self) -> Geometry:
         """Return how the recording is cut, all of it checked.
 
         Raises `UsageError` for what no recording can be made of.
         """
-        geometry = Geometry.of(self.chunk_seconds, self.overlap_seconds)
+        pause_ms = self.pause_ms if self.at_pauses else None
+        geometry = Geometry.of(self.chunk_seconds, self.overlap_seconds, pause_ms)
         if not 0 < self.max_seconds <= MAX_SECONDS:
             raise UsageError(
                 f"--max-seconds must be above 0 and up to {MAX_SECONDS:g}, not {self.max_seconds:g}"
             )
+        if self.auto_stop is not None and not MIN_QUIET <= self.auto_stop <= MAX_SECONDS:
+            raise UsageError(f"--auto-stop must be {MIN_QUIET:g} s or more, not {self.auto_stop:g}")
+        if not 0 <= self.tail_ms <= MAX_TAIL_MS:
+            raise UsageError(f"--tail-ms must be from 0 to {MAX_TAIL_MS}, not {self.tail_ms}")
         if self.realtime and self.input == "-":
             raise UsageError(
                 "--realtime plays a file, not raw PCM", "its writer sets the pace; leave it out"

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from parakeet_coreml.audio.samples import SAMPLE_RATE, Samples, to_ms, to_samples
+from parakeet_coreml.audio.samples import SAMPLE_RATE, to_ms, to_samples
 from parakeet_coreml.audio.source import Source
 from parakeet_coreml.backends.base import BackendInfo, BackendSpec, Supervised
 from parakeet_coreml.backends.registry import open_backend
@@ -19,8 +19,8 @@ from parakeet_coreml.errors import DeadlineError, ModelUnusableError, ParakeetEr
 from parakeet_coreml.host import leave, stdio, watch, writer
 from parakeet_coreml.protocol import json_lines
 from parakeet_coreml.protocol.json_lines import Value
-from parakeet_coreml.recognition.words import text_of
 from parakeet_coreml.recording import ending, summary
+from parakeet_coreml.recording.capture import Capture, Watcher
 from parakeet_coreml.recording.ending import Ending, Order, Phase
 from parakeet_coreml.recording.notices import Notices
 from parakeet_coreml.recording.options import Options
@@ -30,7 +30,8 @@ from parakeet_coreml.timing import Waterfall
 if TYPE_CHECKING:  # NumPy must not load before the microphone runs
     from parakeet_coreml.backends.base import Backend
     from parakeet_coreml.protocol.text import Text
-    from parakeet_coreml.recognition.pipeline import Line, Monitor
+    from parakeet_coreml.recognition.live import Forecast
+    from parakeet_coreml.recognition.pipeline import Account, Line
 
 DRAIN_PATIENCE = 5.0
 """Seconds a blocked stdout is waited for at the end."""
@@ -64,11 +65,25 @@ class Recording:
         self._lock = threading.RLock()
         self._spec: BackendSpec | None = None
         self._info: BackendInfo | None = None
-        self._source: Source | None = None
+        self._capture = Capture(
+            options,
+            open_source=self._open_source,
+            watcher=Watcher(
+                sounds=self._sounds,
+                paused=self._paused,
+                stop=self._stop,
+                warn=self._warn,
+                left=self._left,
+                ended=self._captured,
+            ),
+        )
         self._backend: Backend | None = None
         self._worker: Supervised | None = None
-        self._monitor: Monitor | None = None
+        self._account: Account | None = None
         self._refused: UsageError | None = None
+        self._sounding = False
+        self._index = 0
+        """Of the chunk line that is open."""
         self._moved = time.monotonic()
         self._finished = threading.Event()
         self._drained = threading.Event()
@@ -97,6 +112,7 @@ class Recording:
             on_abort=lambda code: self._happened(ending.Aborted(code)),
             on_lost=lambda: self._happened(ending.ReaderLost()),
             on_odd=lambda message: self._warn("unknown_command", message),
+            commands={b"pause": self._pause, b"resume": self._capture.resume},
         )
         self._writer = writer.Writer(stdout, on_lost=self._host.wake)
         self._report = self._new_report(stdout)
@@ -118,7 +134,7 @@ class Recording:
         if self._options.format == "text":
             from parakeet_coreml.protocol.text import Text  # noqa: PLC0415  for people only
 
-            return Text(self._writer.put, screen=stdio.is_terminal(stdout))
+            return Text(self._writer.put, screen=stdout if stdio.is_terminal(stdout) else None)
         return json_lines.JsonLines(
             self._writer.put,
             events=self._wanted,
@@ -144,8 +160,8 @@ class Recording:
             self._acts[order]()
 
     def _stop_source(self) -> None:
-        if self._source is not None:
-            self._source.stop()
+        by_hand = self._ending.reason in ending.BY_HAND
+        self._capture.stop(self._options.tail_ms / 1000 if by_hand else 0.0)
 
     def _kill_worker(self) -> None:
         if self._worker is not None:
@@ -176,8 +192,7 @@ class Recording:
         self._over(self._drained)
 
     def _let_go(self) -> None:
-        if self._source is not None:
-            self._source.close()
+        self._capture.close()
         if self._backend is not None:
             self._backend.close()
 
@@ -217,24 +232,20 @@ class Recording:
             self._backend = self._worker = self._start_worker(self._spec)
         if self._options.input == "mic":
             self._notices.accept()
-        source = self._source = self._open_source()
+        self._capture.open()
         self._notices.accept()
-        if self._ending.stopped_at is not None:
-            source.stop()
         backend = self._backend or self._open_in_process(self._spec)
-        lines = self._lines(source, backend)
+        lines = self._lines(backend)
         self._await_model()
-        for index, line in enumerate(lines):
+        for line in lines:
             self._moved = time.monotonic()
             self._report.chunk(line.words, elapsed=line.elapsed, start=line.start, stop=line.stop)
+            self._index += 1
             self._waterfall.mark("first_chunk")
-            if self._report.wants("partial"):
-                held = text_of(line.held)
-                self._report.event("partial", index=index + 1, text=held, t_ms=to_ms(line.stop))
         self._judge_silence()
 
     def _open_source(self) -> Source:
-        watched = self._meter or self._report.wants("level") or self._report.wants("speech")
+        watched = self._report.wants("level") or self._report.wants("speech")
         source = open_source(self._options, warn=self._warn, begun=self._sounds, watched=watched)
         if self._options.input == "mic":
             self._waterfall.mark("capture")
@@ -249,7 +260,7 @@ class Recording:
         self._backend, self._info = open_backend(spec)
         return self._backend
 
-    def _lines(self, source: Source, backend: "Backend") -> "Iterator[Line]":
+    def _lines(self, backend: "Backend") -> "Iterator[Line]":
         """Begin to listen, and return the lines to come."""
         from parakeet_coreml.recognition import pipeline  # noqa: PLC0415  NumPy loads here, not before
         from parakeet_coreml.recognition.meter import LevelMeter  # noqa: PLC0415  likewise
@@ -258,18 +269,30 @@ class Recording:
         self._levels = LevelMeter(
             silent=self._warn_silence,
             silent_after=SILENT_AFTER,
-            level=self._level if wants("level") or self._meter else None,
+            level=self._report.event if wants("level") else None,
             speaking=self._report.event if wants("speech") else None,
         )
-        self._monitor = pipeline.Monitor(
+        listener = pipeline.Listener(
             heard=self._levels.heard,
             failed=self._fail,
-            end_live=source.stop if self._options.live else None,
+            end_live=self._capture.stop if self._options.live else None,
             nothing_to_decode=lambda: self._happened(ending.NothingToDecode()),
+            quiet=self._quiet,
+            forecast=self._forecast if wants("partial") else None,
         )
+        self._account = pipeline.Account()
         return pipeline.transcribe(
-            self._audio(source), backend=backend, geometry=self._geometry, monitor=self._monitor
+            self._capture.audio(),
+            backend=backend,
+            plan=pipeline.Plan(self._geometry, self._options.speculates, self._worker),
+            listener=listener,
+            account=self._account,
         )
+
+    def _forecast(self, forecast: "Forecast", at: int) -> None:
+        text, stable = forecast.texts
+        self._waterfall.mark("first_partial")
+        self._report.event("partial", index=self._index, text=text, stable=stable, t_ms=to_ms(at))
 
     def _await_model(self) -> None:
         """Wait for the model and tell that it is there; capture runs meanwhile."""
@@ -288,62 +311,49 @@ class Recording:
         self._waterfall.mark("model")
         self._notices.ready("model", summary.described(info))
 
-    # On the thread `cut`
+    # On the thread `cut`, and where the host asks
 
-    def _audio(self, source: Source) -> Iterator[Samples]:
-        """Yield 16 kHz audio until the source ends or `--max-seconds` is reached."""
-        from parakeet_coreml.audio.resample import Counts, to_16k  # noqa: PLC0415  NumPy again
+    def _captured(self) -> None:
+        self._happened(ending.Captured())
+        self._waterfall.mark("capture_end")
 
-        counts = Counts()
-        most = left = to_samples(self._options.max_seconds)
-        if self._options.input != "mic":
-            self._sounds(source)
-        try:
-            for block in to_16k(source.blocks(), source.rate, counts=counts):
-                yield block[:left]
-                left -= len(block)
-                if left <= 0:
-                    self._stop("max_seconds")
-                    break
-            if self._options.input == "-":
-                self._stop("end_of_input")  # its end is how a host stops it
-            self._warn_unread(source, most - max(left, 0))
-        finally:
-            # Before the last window is decoded: the next recording may want the microphone.
-            source.close()
-            self._happened(ending.Captured())
-            self._waterfall.mark("capture_end")
-            if counts.bad_samples:
-                self._warn("nan_samples", f"{counts.bad_samples} samples were not numbers")
-
-    def _warn_unread(self, source: Source, used: int) -> None:
+    def _left(self, source: Source, used: int) -> None:
         """Say how much of a file a stop left; one in real time is over like a microphone."""
         if not self._options.live and self._ending.reason is not None:
             left = summary.left_of(source, used)
             if left:
                 self._warn("input_left", left)
 
+    def _pause(self) -> None:
+        if self._options.input == "mic":
+            self._capture.pause()
+        else:
+            self._warn("unknown_command", "only a microphone can be paused")
+
+    def _paused(self) -> None:
+        self._say_state("paused")
+
+    def _say_state(self, state: str) -> None:
+        captured = self._account.captured if self._account is not None else 0
+        self._report.event("state", state=state, t_ms=to_ms(captured))
+
+    def _quiet(self, samples: int) -> None:
+        """End the recording after so long without speech, once there was some."""
+        limit = self._options.auto_stop
+        if limit is not None and self._options.live and samples >= to_samples(limit):
+            self._stop("auto_stop")
+
     def _sounds(self, source: Source) -> None:
         """Tell that sound arrives: a microphone says so itself, before NumPy is there."""
-        if self._meter:
-            stdio.say("Listening; Ctrl-C ends it")
+        if self._sounding:
+            self._say_state("recording")  # again, after a pause
+            return
+        self._sounding = True
+        if self._options.live:
+            self._notices.listening()
         self._waterfall.mark("first_sample")
         device: dict[str, Value] = {"name": source.name, "sample_rate": source.rate}
         self._notices.ready("capture", {"t_ms": 0, "device": device})
-
-    def _level(self, event: str, **fields: Value) -> None:
-        self._report.event(event, **fields)
-        if self._meter:
-            stdio.draw_level(float(str(fields["rms_db"])))
-
-    @property
-    def _meter(self) -> bool:
-        """Whether a person watches: text on stdout and a terminal on stderr."""
-        return (
-            self._options.format == "text"
-            and self._options.live
-            and stdio.is_terminal(stdio.STDERR)
-        )
 
     # What is told, from any thread
 
@@ -363,15 +373,11 @@ class Recording:
 
     def _judge_silence(self) -> None:
         """Tell at the end what was not speech, and what was speech to nobody."""
-        from parakeet_coreml.recognition.windows import length_of  # noqa: PLC0415  NumPy is there by now
-
-        monitor = self._monitor
-        if monitor is not None and monitor.missed:
-            seconds = length_of(monitor.missed) / SAMPLE_RATE
-            self._warn(
-                "no_words", f"no words were recognised in {seconds:.1f} s of sound like speech"
-            )
-        captured = monitor.captured if monitor is not None else 0
+        account = self._account
+        unheard = summary.unheard(account)
+        if unheard:
+            self._warn("no_words", unheard)
+        captured = account.captured if account is not None else 0
         silent = not self._levels.sounded and captured >= SILENT_AFTER
         if self._options.input == "mic" and silent:
             raise summary.silent_microphone()
@@ -388,7 +394,7 @@ class Recording:
     def _meta(self) -> dict[str, Value]:
         """Return what `--meta` adds to the last line."""
         reason = self._ending.reason or "end_of_input"
-        return summary.meta(self._info, self._spec, self._monitor, reason)
+        return summary.meta(self._info, self._spec, self._account, reason)
 
     def _timing(self) -> dict[str, Value]:
         stages: dict[str, Value] = dict(self._waterfall.stages().items())

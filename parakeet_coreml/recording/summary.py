@@ -12,7 +12,7 @@ from parakeet_coreml.errors import ParakeetError, SilentMicrophoneError
 from parakeet_coreml.protocol.json_lines import Value
 
 if TYPE_CHECKING:  # NumPy must not load before the microphone runs
-    from parakeet_coreml.recognition.pipeline import Monitor
+    from parakeet_coreml.recognition.pipeline import Account
 
 UNREAD = "Error: stdout cannot be written; the rest of the text is lost"
 READER_LOST = "Error: nobody reads stdout any more; the recording was ended"
@@ -30,15 +30,15 @@ def left_of(source: Source, used: int) -> str:
 
 
 def meta(
-    info: BackendInfo | None, spec: BackendSpec | None, monitor: "Monitor | None", reason: str
+    info: BackendInfo | None, spec: BackendSpec | None, account: "Account | None", reason: str
 ) -> dict[str, Value]:
     """Return what `--meta` adds to the last line."""
     fields = described(info)
-    account: dict[str, Value] = {}
-    if monitor is not None:
-        captured, transcribed, silent = monitor.captured, monitor.transcribed, monitor.silent
+    samples: dict[str, Value] = {}
+    if account is not None:
+        captured, transcribed, silent = account.captured, account.transcribed, account.silent
         # Not the pipeline's own count: it may have been left behind with windows undecoded.
-        account = {
+        samples = {
             "captured": captured,
             "transcribed": transcribed,
             "silent": silent,
@@ -48,8 +48,8 @@ def meta(
         "backend": fields.get("backend", spec.backend if spec else None),
         "model": fields.get("model", spec.model if spec else None),
         "stop_reason": reason,
-        "audio_ms": to_ms(monitor.captured) if monitor is not None else 0,
-        "samples": account,
+        "audio_ms": to_ms(account.captured) if account is not None else 0,
+        "samples": samples,
     }
 
 
@@ -65,6 +65,16 @@ def described(info: BackendInfo | None) -> dict[str, Value]:
         "load_ms": info.load_ms,
     }
     return fields if info.warm is None else {**fields, "warm": info.warm}
+
+
+def unheard(account: "Account | None") -> str:
+    """Return what is to be said of speech in which no word was recognised; "" if nothing."""
+    from parakeet_coreml.recognition.windows import length_of  # noqa: PLC0415  NumPy is there by now
+
+    if account is None or not account.missed:
+        return ""
+    seconds = length_of(account.missed) / SAMPLE_RATE
+    return f"no words were recognised in {seconds:.1f} s of sound like speech"
 
 
 def silent_microphone() -> SilentMicrophoneError:

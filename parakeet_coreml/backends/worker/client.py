@@ -81,6 +81,7 @@ class WorkerBackend(Supervised):
         self._info: BackendInfo | None = None
         self._unusable: ParakeetError | None = None
         self._starts = 0
+        self._forgiven = 0  # processes started after a speculation broke one
         self._finished = 0  # windows answered or given up
         self._spent = 0  # restarts since the last window was finished
         self._slowest = 0.0  # seconds
@@ -96,7 +97,7 @@ class WorkerBackend(Supervised):
     @property
     def restarts(self) -> int:
         """Processes started after the first one."""
-        return max(0, self._starts - 1)
+        return max(0, self._starts - 1 - self._forgiven)
 
     @property
     def max_samples(self) -> int:
@@ -140,6 +141,32 @@ class WorkerBackend(Supervised):
             finally:
                 self._finished += 1
                 self._spent = 0
+
+    def speculate(self, window: "Samples") -> Hypothesis:
+        """Transcribe a window that nobody may need.
+
+        A worker that breaks over it is replaced, which counts as no restart, and the window is not
+        asked again: raises `BackendFailedError`, or what `wait_ready` raises.
+        """
+        with self._turn:
+            self.wait_ready()
+            process = self._process
+            if process is None:  # it has just been killed
+                raise _ended_error()
+            try:
+                return self._ask(process, window)
+            except BrokenError as error:
+                self._discard()
+                with contextlib.suppress(BrokenError):  # the next window tries again and tells
+                    self._start()
+                self._forgiven += 1
+                raise BackendFailedError(f"a speculation failed: {error}", HINT) from error
+
+    def abandon(self) -> None:
+        """End the process that is busy with a speculation, from any thread."""
+        with self._guard:
+            if self._process:
+                self._process.kill()
 
     def kill(self) -> None:
         """End the worker at once and for good, from any thread.

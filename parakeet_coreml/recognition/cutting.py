@@ -1,0 +1,142 @@
+"""The thread that cuts: audio in, windows out, and what is worth decoding ahead of need.
+
+Capture never waits for the model: where the source is live, nothing here does.
+"""
+
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+from parakeet_coreml.audio.samples import SAMPLE_RATE, Samples
+from parakeet_coreml.errors import OverloadError, ParakeetError
+from parakeet_coreml.recognition.geometry import Geometry
+from parakeet_coreml.recognition.intake import Break, End, Intake, Item, Tail
+from parakeet_coreml.recognition.speculation import EVERY, SpeculatingBackend
+from parakeet_coreml.recognition.windows import Chunker, Window
+
+if TYPE_CHECKING:
+    from parakeet_coreml.recognition.pipeline import Account, Listener
+
+BACKLOG = 600 * SAMPLE_RATE
+"""A live recording ends when transcription is this far behind: 10 min of audio."""
+
+FIRST = 6 * SAMPLE_RATE // 10
+"""Speech before it is worth a first decode: 0.6 s."""
+
+BURST = 1.0
+"""Seconds that audio may be ahead of the clock and still come as it is made."""
+
+
+class Cutter:
+    """Cuts a recording on a thread of its own. `budget` None: nothing is decoded ahead of need."""
+
+    def __init__(
+        self,
+        intake: Intake,
+        geometry: Geometry,
+        *,
+        listener: "Listener",
+        account: "Account",
+        budget: SpeculatingBackend | None,
+    ) -> None:
+        self._intake, self._geometry, self._budget = intake, geometry, budget
+        self._listener, self._account = listener, account
+        self._chunker = Chunker(geometry)
+        self._overloaded = self._needed = False
+        self._offered = self._passed = 0
+        """Where the newest speculations end: at a pause, and in speech."""
+        self._started = time.monotonic()
+
+    def start(self, audio: Iterable[Samples | None]) -> None:
+        """Cut from now on."""
+        threading.Thread(target=self._run, args=(audio,), name="cut", daemon=True).start()
+
+    def _run(self, audio: Iterable[Samples | None]) -> None:
+        try:
+            for block in self._heard(audio):
+                if block is None:
+                    self._break()
+                else:
+                    self._cut(block)
+            self._end_stretch()
+            if not self._needed:
+                self._listener.nothing_to_decode()
+            self._put(End())
+        except BaseException as error:  # noqa: BLE001  a bug on this thread must end the other one
+            self._intake.put(End(error))
+
+    def _heard(self, audio: Iterable[Samples | None]) -> Iterator[Samples | None]:
+        """Pass audio on, count it, and end it where its source fails."""
+        try:
+            for block in audio:
+                if block is not None:
+                    self._listener.heard(block, self._account.captured)
+                    self._account.captured += len(block)
+                yield block
+        except ParakeetError as error:
+            self._listener.failed(error)
+
+    def _cut(self, block: Samples) -> None:
+        for window in self._chunker.push(block):
+            self._put(window)
+        self._listener.quiet(self._chunker.quiet)
+        if self._budget is not None and self._as_it_is_made():
+            self._speculate(self._budget)
+
+    def _end_stretch(self) -> None:
+        window = self._chunker.last()
+        if window is not None:
+            self._put(window)
+
+    def _break(self) -> None:
+        """End one stretch of the recording and begin the next."""
+        self._end_stretch()
+        self._put(Break(self._chunker.heard))
+        self._chunker = Chunker(self._geometry, begins=self._chunker.heard)
+
+    def _put(self, item: Item) -> None:
+        self._intake.put(item)
+        if self._budget is not None:
+            self._budget.work_waits()
+        if not isinstance(item, Window):
+            return
+        self._needed = self._needed or not item.silent
+        behind = item.stop - self._account.decoded
+        if self._listener.end_live and behind > BACKLOG and not self._overloaded:
+            self._overloaded = True
+            self._listener.end_live()
+            self._listener.failed(_overload())
+
+    def _as_it_is_made(self) -> bool:
+        """Tell whether audio comes no faster than time passes: a host may pipe its microphone."""
+        return self._account.captured <= (time.monotonic() - self._started + BURST) * SAMPLE_RATE
+
+    def _speculate(self, budget: SpeculatingBackend) -> None:
+        """Offer the open tail: at a pause once, and now and then while somebody reads along."""
+        chunker = self._chunker
+        pause = chunker.pause
+        if pause is not None:
+            if pause.end != self._offered and budget.allows(chunker.heard - pause.spoken):
+                self._offered = pause.end
+                self._offer(passing=False)
+        elif self._listener.forecast is not None and self._worth_a_glance(budget):
+            self._passed = chunker.heard
+            self._offer(passing=True)
+
+    def _worth_a_glance(self, budget: SpeculatingBackend) -> bool:
+        chunker = self._chunker
+        spoken = chunker.speaking and chunker.heard - chunker.onset >= FIRST
+        return spoken and chunker.heard - self._passed >= EVERY and budget.allows(None)
+
+    def _offer(self, *, passing: bool) -> None:
+        window = self._chunker.last()
+        if window is not None:
+            self._intake.offer(Tail(window, passing))
+
+
+def _overload() -> OverloadError:
+    return OverloadError(
+        f"transcription is {BACKLOG // SAMPLE_RATE // 60} minutes behind; the recording was ended",
+        "what was recorded is still transcribed; use a smaller model or a faster backend",
+    )

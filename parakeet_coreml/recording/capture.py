@@ -1,0 +1,141 @@
+"""What a recording hears: one source, or a microphone that is let go and opened again.
+
+`audio` runs on the thread `cut`; `stop`, `pause` and `resume` may come from any.
+"""
+
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from parakeet_coreml.audio.samples import Samples, to_samples
+from parakeet_coreml.audio.source import Source
+from parakeet_coreml.errors import DeviceLostError, NoDeviceError
+from parakeet_coreml.recording.options import Options
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watcher:
+    """Who is told what becomes of the capture."""
+
+    sounds: Callable[[Source], None]
+    """The first sound of a source is there, or of one that was opened again."""
+    paused: Callable[[], None]
+    stop: Callable[[str], None]
+    """Something of ours ends the recording: takes the reason."""
+    warn: Callable[[str, str], None]
+    left: Callable[[Source, int], None]
+    """The source ended in order, after so many samples at 16 kHz."""
+    ended: Callable[[], None]
+    """The source is let go, and nothing more will be captured."""
+
+
+class Capture:
+    """The audio of one recording, at 16 kHz. `open_source` opens the microphone, file or stdin."""
+
+    def __init__(
+        self, options: Options, *, open_source: Callable[[], Source], watcher: Watcher
+    ) -> None:
+        self._options, self._open, self._watcher = options, open_source, watcher
+        self._changed = threading.Condition()
+        self._stopped = self._letting_go = self._held = False
+        self._tail = 0.0
+        self.source: Source | None = None
+        self.left = to_samples(options.max_seconds)
+        """Samples that may still come."""
+
+    def open(self) -> Source:
+        """Begin to listen.
+
+        Raises what the source raises: `NoDeviceError`, `UsageError`, `StorageError`.
+        """
+        source = self._open()
+        with self._changed:
+            self.source = source
+            if self._stopped:
+                source.stop(self._tail)
+        return source
+
+    def stop(self, tail: float = 0.0) -> None:
+        """End `audio` with the samples up to `tail` seconds from now; at once while paused."""
+        with self._changed:
+            self._stopped, self._tail = True, tail
+            if self.source is not None:
+                self.source.stop(tail)
+            self._changed.notify_all()
+
+    def pause(self) -> None:
+        """Let the microphone go until `resume`. A second call does nothing."""
+        with self._changed:
+            if not self._stopped and not self._held and self.source is not None:
+                self._letting_go = self._held = True
+                self.source.stop()
+
+    def resume(self) -> None:
+        """Open the microphone again. Does nothing where nothing is paused."""
+        with self._changed:
+            self._held = False
+            self._changed.notify_all()
+
+    def close(self) -> None:
+        """Let the source go."""
+        if self.source is not None:
+            self.source.close()
+
+    def audio(self) -> Iterator[Samples | None]:
+        """Yield audio until the source ends or `--max-seconds` is reached; None at a pause.
+
+        Raises what the source raises; `DeviceLostError` if it does not open again.
+        """
+        from parakeet_coreml.audio.resample import Counts, to_16k  # noqa: PLC0415  NumPy loads here, not before
+
+        counts = Counts()
+        most = self.left
+        try:
+            while (source := self.source) is not None:
+                if self._options.input != "mic":
+                    self._watcher.sounds(source)
+                for block in to_16k(source.blocks(), source.rate, counts=counts):
+                    yield block[: self.left]
+                    self.left -= len(block)
+                    if self.left <= 0:
+                        self._watcher.stop("max_seconds")
+                        break
+                if not self._paused():
+                    self._end(source, most - max(self.left, 0))
+                    break
+                yield None
+                self._reopen()
+        finally:
+            # Before the last window is decoded: the next recording may want the microphone.
+            self.close()
+            self._watcher.ended()
+            if counts.bad_samples:
+                self._watcher.warn("nan_samples", f"{counts.bad_samples} samples were not numbers")
+
+    def _end(self, source: Source, used: int) -> None:
+        if self._options.input == "-":
+            self._watcher.stop("end_of_input")  # its end is how a host stops it
+        self._watcher.left(source, used)
+
+    def _paused(self) -> bool:
+        """Let the microphone go if that was asked for, and wait; False where the recording ends."""
+        with self._changed:
+            if self._stopped or not self._letting_go:
+                return False
+            self._letting_go = False
+            source, self.source = self.source, None
+        if source is not None:
+            source.close()
+        self._watcher.paused()
+        return True
+
+    def _reopen(self) -> None:
+        with self._changed:
+            self._changed.wait_for(lambda: self._stopped or not self._held)
+            if self._stopped:
+                return
+        try:
+            self.open()
+        except NoDeviceError as error:
+            reason = f"the microphone did not open again: {error.message}"
+            raise DeviceLostError(reason, error.hint) from error
