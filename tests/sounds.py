@@ -1,6 +1,6 @@
 """Sounds that are made, never fetched: tone bursts as words, noise, silence; who hears them."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -10,8 +10,10 @@ from parakeet_coreml.backends.base import Backend, Hypothesis
 from parakeet_coreml.backends.scripted import Script, ScriptedBackend
 from parakeet_coreml.errors import ParakeetError
 from parakeet_coreml.recognition import pipeline, windows
+from parakeet_coreml.recognition.account import Account
+from parakeet_coreml.recognition.account import Listener as Watcher
 from parakeet_coreml.recognition.geometry import Geometry
-from parakeet_coreml.recognition.pipeline import Line, Monitor
+from parakeet_coreml.recognition.pipeline import Line, Plan
 from parakeet_coreml.recognition.windows import Window
 from parakeet_coreml.recognition.words import Word, text_of
 
@@ -126,7 +128,7 @@ class Run:
 
     lines: list[Line]
     failures: list[ParakeetError]
-    monitor: Monitor
+    account: Account
     ended_live: int
 
     @property
@@ -152,17 +154,28 @@ def transcribed(
     """Send audio through the whole data path; every sample must be accounted for."""
     failures: list[ParakeetError] = []
     ended: list[None] = []
-    monitor = Monitor(
-        heard=lambda _block, _start: None,
-        failed=failures.append,
-        end_live=(lambda: ended.append(None)) if live else None,
-    )
+    listener = listening(failures.append, (lambda: ended.append(None)) if live else None)
+    account = Account()
     blocks = cut_every(audio, 4096) if isinstance(audio, np.ndarray) else audio
     lines = list(
-        pipeline.transcribe(blocks, backend=backend or ears(), geometry=geometry, monitor=monitor)
+        pipeline.transcribe(
+            blocks,
+            backend=backend or ears(),
+            plan=Plan(geometry),
+            listener=listener,
+            account=account,
+        )
     )
-    assert monitor.captured == monitor.transcribed + monitor.silent + monitor.lost
-    return Run(lines, failures, monitor, len(ended))
+    assert account.captured == account.transcribed + account.silent + account.lost
+    return Run(lines, failures, account, len(ended))
+
+
+def listening(
+    failed: Callable[[ParakeetError], None] = lambda _: None,
+    end_live: Callable[[], None] | None = None,
+) -> Watcher:
+    """Return a listener that only hears of failures."""
+    return Watcher(heard=lambda *_: None, failed=failed, end_live=end_live)
 
 
 def windows_of(

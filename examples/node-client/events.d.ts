@@ -129,7 +129,18 @@ export interface PartialLine {
   type: "partial";
   /** The chunk it will become part of. */
   index: number;
+  /** All words since the last chunk line. */
   text: string;
+  /** The part of it, from its start, that will probably stay: a forecast. */
+  stable: string;
+  /** Up to where it was listened to. */
+  t_ms: number;
+}
+
+/** With --events state: the microphone was let go, or records again, as the host asked. */
+export interface StateLine {
+  type: "state";
+  state: "paused" | "recording";
   /** Milliseconds of audio since the first captured sample. */
   t_ms: number;
 }
@@ -207,5 +218,6 @@ export type DictationEvent =
   | LevelLine
   | SpeechLine
   | PartialLine
+  | StateLine
   | WarningLine
   | TimingLine;

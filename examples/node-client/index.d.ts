@@ -32,8 +32,16 @@ export interface DictateOptions {
   chunkSeconds?: number;
   overlapSeconds?: number;
   maxSeconds?: number;
+  /** Where a chunk ends: `pause` gives text about a second after each pause. */
+  chunkAt?: "time" | "pause";
+  pauseMs?: number;
+  /** Seconds without speech, once there was some, that end the recording. */
+  autoStop?: number;
+  /** How long the microphone stays open after a stop, 0 to 1000. */
+  tailMs?: number;
+  noSpeculation?: boolean;
   /** Besides `hello`, `ready` and `warning`, which the client needs itself. */
-  events?: "all" | ("level" | "speech" | "partial" | "timing" | "hello" | "ready" | "warning")[];
+  events?: "all" | ("level" | "speech" | "partial" | "state" | "timing" | "hello" | "ready" | "warning")[];
   meta?: boolean;
   words?: boolean;
 }
@@ -71,6 +79,10 @@ export interface Dictation extends AsyncIterableIterator<DictationEvent> {
   readonly audio: { write(pcm: Uint8Array): boolean; end(): void } | null;
   /** Resolves to the `done` line, or rejects with a DictationError or the signal's reason. */
   readonly finished: Promise<DoneLine>;
+  /** Lets the microphone go; what was said is recognised, and its chunk comes. */
+  pause(): void;
+  /** Opens the microphone again; a `state` line tells when it records. */
+  resume(): void;
   /** Ends the recording: what was said is still recognised. `timeoutMs: 0` is for quitting apps. */
   stop(options?: { timeoutMs?: number }): Promise<DoneLine>;
   /** Ends it now. Resolves when the process is gone. */

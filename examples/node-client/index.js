@@ -132,6 +132,16 @@ class Dictation {
     return this.finished;
   }
 
+  /** Lets the microphone go until `resume()`; what was said is recognised, and its chunk comes. */
+  pause() {
+    this.#command("pause");
+  }
+
+  /** Opens the microphone again; a `state` line tells when it records. */
+  resume() {
+    this.#command("resume");
+  }
+
   /** Ends it now, without recognising the rest. Resolves when the process is gone. */
   cancel() {
     this.#climb("cancel", 0);
@@ -216,6 +226,10 @@ class Dictation {
     else this.#child?.stdin?.write(`${word}\n`);
     this.#interruptAfter(LADDER.interrupt);
     this.#awaitEnd(Math.max(LADDER.terminate, patience));
+  }
+
+  #command(word) {
+    if (!this.#ended && !this.#stopping && !this.#options.raw) this.#child?.stdin?.write(`${word}\n`);
   }
 
   #endRaw(word) {

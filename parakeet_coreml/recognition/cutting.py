@@ -6,17 +6,14 @@ Capture never waits for the model: where the source is live, nothing here does.
 import threading
 import time
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING
 
 from parakeet_coreml.audio.samples import SAMPLE_RATE, Samples
 from parakeet_coreml.errors import OverloadError, ParakeetError
+from parakeet_coreml.recognition.account import Account, Listener
 from parakeet_coreml.recognition.geometry import Geometry
 from parakeet_coreml.recognition.intake import Break, End, Intake, Item, Tail
 from parakeet_coreml.recognition.speculation import EVERY, SpeculatingBackend
 from parakeet_coreml.recognition.windows import Chunker, Window
-
-if TYPE_CHECKING:
-    from parakeet_coreml.recognition.pipeline import Account, Listener
 
 BACKLOG = 600 * SAMPLE_RATE
 """A live recording ends when transcription is this far behind: 10 min of audio."""
@@ -36,8 +33,8 @@ class Cutter:
         intake: Intake,
         geometry: Geometry,
         *,
-        listener: "Listener",
-        account: "Account",
+        listener: Listener,
+        account: Account,
         budget: SpeculatingBackend | None,
     ) -> None:
         self._intake, self._geometry, self._budget = intake, geometry, budget

@@ -1,4 +1,4 @@
-"""Where speech ends, followed while it is spoken. Pure: a function of the audio alone.
+"""Where speech ends, followed while it is spoken: a function of the audio alone. Pure.
 
 A pause is frozen, its noise floor included, once it is 300 ms old: however much quiet follows, the
 last window would end at the same sample. That is what makes it worth decoding ahead of a stop, and

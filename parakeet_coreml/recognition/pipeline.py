@@ -1,11 +1,12 @@
 """The data path: audio of a source in, lines of words out. Read `transcribe` from the top."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from parakeet_coreml.audio.samples import Samples
 from parakeet_coreml.backends.base import Backend, Supervised
 from parakeet_coreml.errors import ParakeetError
+from parakeet_coreml.recognition.account import Account, Listener
 from parakeet_coreml.recognition.cutting import Cutter
 from parakeet_coreml.recognition.fallback import Decoded, Decoder
 from parakeet_coreml.recognition.geometry import Geometry
@@ -13,7 +14,7 @@ from parakeet_coreml.recognition.intake import Break, End, Intake, Tail
 from parakeet_coreml.recognition.live import Forecast, after_line
 from parakeet_coreml.recognition.merge import Seam
 from parakeet_coreml.recognition.speculation import SpeculatingBackend
-from parakeet_coreml.recognition.windows import Stretches, Window, outside
+from parakeet_coreml.recognition.windows import Window, outside
 from parakeet_coreml.recognition.words import Word, words_of
 
 READ_AHEAD = 2
@@ -33,39 +34,6 @@ class Line:
     """Sample up to which it does."""
     elapsed: float
     """Seconds of decoding behind it, whenever that was."""
-
-
-@dataclass(slots=True)
-class Account:
-    """Every sample at 16 kHz. At the end `captured == transcribed + silent + lost`."""
-
-    captured: int = 0
-    decoded: int = 0
-    """Sample up to which windows went through the backend."""
-    transcribed: int = 0
-    silent: int = 0
-    lost: int = 0
-    """Samples whose window failed."""
-    missed: Stretches = ()
-    """Speech in no window and no further attempt in which the model heard anything."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Listener:
-    """Who is told what happens on the way, from the thread where it happens."""
-
-    heard: Callable[[Samples, int], None]
-    """Sees each piece of audio live, with the sample it starts at."""
-    failed: Callable[[ParakeetError], None]
-    """Takes a failure the moment it happens; what was captured before it still comes."""
-    end_live: Callable[[], None] | None
-    """Ends a live recording that cannot be kept up with; None where the source can wait."""
-    nothing_to_decode: Callable[[], None] = lambda: None
-    """Called at the end of the audio if none of it has to be decoded."""
-    quiet: Callable[[int], None] = lambda _samples: None
-    """Takes the samples since the newest speech, once there was some."""
-    forecast: Callable[[Forecast, int], None] | None = None
-    """Takes the words of the open line and the sample they reach to; None: nobody reads them."""
 
 
 @dataclass(frozen=True, slots=True)

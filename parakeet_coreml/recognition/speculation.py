@@ -51,8 +51,7 @@ class _Answer:
 class SpeculatingBackend:
     """A backend that may be asked before its answer is needed.
 
-    `transcribe`, `speculating` and `spent` belong to the thread that decodes; the rest may be called
-    from any.
+    `transcribe` and `speculating` belong to the thread that decodes, the rest to the one that cuts.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""The newest audio of a recording and its levels, addressed by samples from the start."""
+"""The newest audio of a recording and its levels, addressed by samples from the start. Pure."""
 
 import numpy as np
 

@@ -65,6 +65,9 @@ class Capture:
 
     def pause(self) -> None:
         """Let the microphone go until `resume`. A second call does nothing."""
+        if self._options.input != "mic":
+            self._watcher.warn("unknown_command", "only a microphone can be paused")
+            return
         with self._changed:
             if not self._stopped and not self._held and self.source is not None:
                 self._letting_go = self._held = True

@@ -30,8 +30,9 @@ from parakeet_coreml.timing import Waterfall
 if TYPE_CHECKING:  # NumPy must not load before the microphone runs
     from parakeet_coreml.backends.base import Backend
     from parakeet_coreml.protocol.text import Text
+    from parakeet_coreml.recognition.account import Account
     from parakeet_coreml.recognition.live import Forecast
-    from parakeet_coreml.recognition.pipeline import Account, Line
+    from parakeet_coreml.recognition.pipeline import Line
 
 DRAIN_PATIENCE = 5.0
 """Seconds a blocked stdout is waited for at the end."""
@@ -70,7 +71,7 @@ class Recording:
             open_source=self._open_source,
             watcher=Watcher(
                 sounds=self._sounds,
-                paused=self._paused,
+                paused=lambda: self._say_state("paused"),
                 stop=self._stop,
                 warn=self._warn,
                 left=self._left,
@@ -112,7 +113,7 @@ class Recording:
             on_abort=lambda code: self._happened(ending.Aborted(code)),
             on_lost=lambda: self._happened(ending.ReaderLost()),
             on_odd=lambda message: self._warn("unknown_command", message),
-            commands={b"pause": self._pause, b"resume": self._capture.resume},
+            commands={b"pause": self._capture.pause, b"resume": self._capture.resume},
         )
         self._writer = writer.Writer(stdout, on_lost=self._host.wake)
         self._report = self._new_report(stdout)
@@ -263,6 +264,7 @@ class Recording:
     def _lines(self, backend: "Backend") -> "Iterator[Line]":
         """Begin to listen, and return the lines to come."""
         from parakeet_coreml.recognition import pipeline  # noqa: PLC0415  NumPy loads here, not before
+        from parakeet_coreml.recognition.account import Account, Listener  # noqa: PLC0415  likewise
         from parakeet_coreml.recognition.meter import LevelMeter  # noqa: PLC0415  likewise
 
         wants = self._report.wants
@@ -272,7 +274,7 @@ class Recording:
             level=self._report.event if wants("level") else None,
             speaking=self._report.event if wants("speech") else None,
         )
-        listener = pipeline.Listener(
+        listener = Listener(
             heard=self._levels.heard,
             failed=self._fail,
             end_live=self._capture.stop if self._options.live else None,
@@ -280,7 +282,7 @@ class Recording:
             quiet=self._quiet,
             forecast=self._forecast if wants("partial") else None,
         )
-        self._account = pipeline.Account()
+        self._account = Account()
         return pipeline.transcribe(
             self._capture.audio(),
             backend=backend,
@@ -323,15 +325,6 @@ class Recording:
             left = summary.left_of(source, used)
             if left:
                 self._warn("input_left", left)
-
-    def _pause(self) -> None:
-        if self._options.input == "mic":
-            self._capture.pause()
-        else:
-            self._warn("unknown_command", "only a microphone can be paused")
-
-    def _paused(self) -> None:
-        self._say_state("paused")
 
     def _say_state(self, state: str) -> None:
         captured = self._account.captured if self._account is not None else 0

@@ -12,7 +12,7 @@ from parakeet_coreml.errors import ParakeetError, SilentMicrophoneError
 from parakeet_coreml.protocol.json_lines import Value
 
 if TYPE_CHECKING:  # NumPy must not load before the microphone runs
-    from parakeet_coreml.recognition.pipeline import Account
+    from parakeet_coreml.recognition.account import Account
 
 UNREAD = "Error: stdout cannot be written; the rest of the text is lost"
 READER_LOST = "Error: nobody reads stdout any more; the recording was ended"

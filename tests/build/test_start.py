@@ -16,7 +16,8 @@ OURS = {
     *("host", "host.leave", "host.stdio", "host.watch", "host.writer"),
     *("protocol", "protocol.json_lines"),
     *("recognition", "recognition.geometry", "recognition.words"),
-    *("recording", "recording.ending", "recording.notices", "recording.options"),
+    *("recording", "recording.capture", "recording.ending", "recording.notices"),
+    "recording.options",
     *("recording.session", "recording.sources", "recording.summary"),
     *("store", "store.locate", "store.manifest"),
 }

@@ -54,9 +54,12 @@ PURE = {
     "audio.samples",
     "backends.transducer.mel",
     "backends.transducer.tdt",
+    "recognition.endpoint",
     "recognition.energy",
     "recognition.geometry",
+    "recognition.live",
     "recognition.merge",
+    "recognition.tape",
     "recognition.windows",
     "recognition.words",
 }

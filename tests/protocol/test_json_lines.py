@@ -24,7 +24,6 @@ from parakeet_coreml.protocol.json_lines import (
     parse_events,
     plain,
 )
-from parakeet_coreml.protocol.text import CLEAR_LINE, Text
 from parakeet_coreml.recognition.words import Word, text_of
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "lines.jsonl"
@@ -37,10 +36,11 @@ class Lines:
         self.written: list[bytes] = []
         self.droppable: list[bytes] = []
 
-    def put(self, line: bytes, *, droppable: bool = False) -> None:
+    def put(self, line: bytes, *, droppable: bool = False) -> bool:
         self.written.append(line)
         if droppable:
             self.droppable.append(line)
+        return True
 
     @property
     def objects(self) -> list[dict[str, object]]:
@@ -68,7 +68,8 @@ def record(told: JsonLines) -> None:
     told.event("ready", what="model", backend="onnx", model="tiny-en", compute_units="cpu")
     told.event("warning", code="input_overflow", message="the device lost 480 samples")
     told.chunk(said("fix", "the", "login", "bug"), elapsed=0.0524, start=0, stop=14 * SAMPLE_RATE)
-    told.event("partial", index=1, text="please", t_ms=14_000)
+    told.event("partial", index=1, text="please term", stable="please", t_ms=14_000)
+    told.event("state", state="paused", t_ms=27_000)
     told.chunk([], elapsed=0, start=14 * SAMPLE_RATE, stop=27 * SAMPLE_RATE)
     told.error(DeviceLostError("the microphone is gone", "plug it in"))
     told.chunk(
@@ -297,7 +298,7 @@ def test_what_is_told_to_people_is_cut_to_fit_a_line(char: str) -> None:
     endless = "Core ML: " + char * 1_000_000
     told.error(BackendFailedError(endless, endless))
     told.event("warning", code="worker_restarted", message=endless)
-    told.event("partial", index=1, text=endless, t_ms=1)
+    told.event("partial", index=1, text=endless, stable=endless, t_ms=1)
     assert all(len(line) <= MAX_LINE for line in lines.written)
     error, warning, partial = lines.objects
     for text in (error["message"], error["hint"], warning["message"], partial["text"]):
@@ -439,38 +440,3 @@ def test_done_is_the_last_line_whoever_else_writes() -> None:
     assert types.count("done") == 1
     assert types[-1] == "done"
     assert lines.objects[-1]["totalChunks"] == len(types) - 1
-
-
-# For people
-
-
-def shown(*, screen: bool) -> bytes:
-    lines = Lines()
-    told = Text(lines.put, screen=screen)
-    told.hello()
-    told.chunk(said("fix", "it\x1b[2J"), elapsed=0, start=0, stop=1)
-    told.chunk([], elapsed=0, start=0, stop=1)
-    told.event("level", t_ms=1)
-    told.error(DeviceLostError("gone"))
-    told.chunk(said("now"), elapsed=0, start=0, stop=1)
-    told.done(stop_reason="stdin")
-    told.chunk(said("late"), elapsed=0, start=0, stop=1)
-    told.done()
-    assert not told.wants("level")
-    return b"".join(lines.written)
-
-
-def test_a_person_gets_one_line_of_words_in_a_file() -> None:
-    assert shown(screen=False) == b"fix it [2J now\n"
-
-
-def test_a_person_gets_a_line_per_chunk_on_a_screen() -> None:
-    clear = CLEAR_LINE.encode()
-    assert shown(screen=True) == clear + b"fix it [2J\n" + clear + b"now\n" + clear
-
-
-def test_nothing_said_is_nothing_written() -> None:
-    lines = Lines()
-    told = Text(lines.put, screen=False)
-    told.done()
-    assert lines.written == []

@@ -20,6 +20,7 @@ from sounds import (
     cut_every,
     dictation,
     ears,
+    listening,
     noise,
     silence,
     spans_of,
@@ -42,10 +43,12 @@ from parakeet_coreml.errors import (
     OverloadError,
     ParakeetError,
 )
-from parakeet_coreml.recognition import pipeline
+from parakeet_coreml.recognition import cutting, pipeline
+from parakeet_coreml.recognition.account import Account
+from parakeet_coreml.recognition.account import Listener as Watcher
 from parakeet_coreml.recognition.fallback import Decoded
 from parakeet_coreml.recognition.geometry import Geometry
-from parakeet_coreml.recognition.pipeline import READ_AHEAD, Line, Monitor
+from parakeet_coreml.recognition.pipeline import READ_AHEAD, Line, Plan
 from parakeet_coreml.recognition.windows import Window
 from parakeet_coreml.recognition.words import confidence_of, text_of
 
@@ -175,7 +178,7 @@ def test_c20_c21_silence_is_a_line_for_each_full_window_and_no_decode(audio: Sam
     assert [confidence_of(line.words) for line in run.lines] == [0.0] * 3
     assert [line.elapsed for line in run.lines] == [0.0] * 3
     assert listener.asked == []
-    assert run.monitor.silent == 45 * SAMPLE_RATE
+    assert run.account.silent == 45 * SAMPLE_RATE
 
 
 def test_c22_words_between_long_silences_come_once() -> None:
@@ -213,7 +216,7 @@ def test_c25_held_words_outlive_an_empty_window() -> None:
     late = text_in(w for w in dictation(43) if w[1] > 28).split()
     assert words[: len(early)] == early
     assert words[-len(late) :] == late
-    assert run.monitor.missed
+    assert run.account.missed
 
 
 def test_c26_a_failed_window_is_told_at_once_and_the_next_goes_on() -> None:
@@ -221,7 +224,7 @@ def test_c26_a_failed_window_is_told_at_once_and_the_next_goes_on() -> None:
     error = BackendFailedError("the worker was killed")
     run = transcribed(audio, backend=Listener(failing={1: error}))
     assert run.failures == [error]
-    assert run.monitor.lost == 13 * SAMPLE_RATE
+    assert run.account.lost == 13 * SAMPLE_RATE
     assert [bool(text) for text in run.texts] == [True, True, True, True, True]
     before, after = 15, 26  # what windows 0 and 2 heard
     expected = text_in(w for w in dictation(54) if w[2] < before or w[1] > after)
@@ -232,8 +235,13 @@ def test_c26_the_failure_comes_before_the_line() -> None:
     audio, _ = said(30)
     failures: list[ParakeetError] = []
     listener = Listener(failing={0: BackendFailedError("gone")})
-    monitor = Monitor(heard=lambda *_: None, failed=failures.append, end_live=None)
-    lines = pipeline.transcribe([audio], backend=listener, geometry=DEFAULT, monitor=monitor)
+    lines = pipeline.transcribe(
+        [audio],
+        backend=listener,
+        plan=Plan(DEFAULT),
+        listener=listening(failures.append),
+        account=Account(),
+    )
     next(lines)
     assert len(failures) == 1
     assert list(lines)
@@ -431,18 +439,23 @@ def test_e14_bad_hearing_near_the_edges_of_windows_does_not_reach_the_text(seed:
 def test_everything_live_is_heard_with_its_place() -> None:
     audio, _ = said(20)
     pieces: list[tuple[int, int]] = []
-    monitor = Monitor(
+    account = Account()
+    listener = Watcher(
         heard=lambda block, start: pieces.append((start, len(block))),
         failed=lambda error: None,
         end_live=None,
     )
     list(
         pipeline.transcribe(
-            cut_every(audio, 1000), backend=ears(), geometry=DEFAULT, monitor=monitor
+            cut_every(audio, 1000),
+            backend=ears(),
+            plan=Plan(DEFAULT),
+            listener=listener,
+            account=account,
         )
     )
     assert pieces == [(at, 1000) for at in range(0, 320_000, 1000)]
-    assert monitor.captured == 320_000
+    assert account.captured == 320_000
 
 
 def lost_after(audio: Samples, error: Exception) -> Iterator[Samples]:
@@ -469,8 +482,11 @@ def test_an_exception_of_a_listener_surfaces() -> None:
     def deaf(_block: Samples, _start: int) -> None:
         raise KeyError("ear")
 
-    monitor = Monitor(heard=deaf, failed=lambda error: None, end_live=None)
-    lines = pipeline.transcribe([noise(1)], backend=ears(), geometry=DEFAULT, monitor=monitor)
+    listener = Watcher(heard=deaf, failed=lambda error: None, end_live=None)
+    account = Account()
+    lines = pipeline.transcribe(
+        [noise(1)], backend=ears(), plan=Plan(DEFAULT), listener=listener, account=account
+    )
     with pytest.raises(KeyError, match="ear"):
         list(lines)
 
@@ -478,19 +494,20 @@ def test_an_exception_of_a_listener_surfaces() -> None:
 def test_a_backend_that_is_gone_for_good_ends_it_but_not_without_the_held_words() -> None:
     audio, _ = said(54)
     error = ModelUnusableError("the model no longer loads")
-    monitor = Monitor(heard=lambda *_: None, failed=lambda error: None, end_live=None)
+    listener, account = listening(), Account()
     lines = pipeline.transcribe(
         cut_every(audio, 4096),
         backend=Listener(failing={1: error}),
-        geometry=DEFAULT,
-        monitor=monitor,
+        plan=Plan(DEFAULT),
+        listener=listener,
+        account=account,
     )
     got: list[Line] = []
     with pytest.raises(ModelUnusableError):
         got.extend(iter(lines))
     words = [w for line in got for w in line.words]
     assert text_of(words) == text_in(w for w in dictation(54) if w[2] < 15)
-    assert monitor.lost > 0
+    assert account.lost > 0
 
 
 def test_the_line_behind_a_final_word_on_the_last_frame_is_not_split_in_two() -> None:
@@ -530,8 +547,10 @@ def test_a_live_source_never_waits_for_the_model() -> None:
         yield from cut_every(audio, 4096)
         exhausted.set()
 
-    monitor = Monitor(heard=lambda *_: None, failed=lambda e: None, end_live=lambda: None)
-    lines = pipeline.transcribe(blocks(), backend=gate, geometry=DEFAULT, monitor=monitor)
+    listener, account = listening(end_live=lambda: None), Account()
+    lines = pipeline.transcribe(
+        blocks(), backend=gate, plan=Plan(DEFAULT), listener=listener, account=account
+    )
     # Nobody has asked for a line yet, and the model has not answered once.
     assert exhausted.wait(PATIENCE)
     gate.open.set()
@@ -552,8 +571,10 @@ def test_a_file_is_read_only_a_little_ahead_of_the_model() -> None:
                 reached.set()
             yield block
 
-    monitor = Monitor(heard=lambda *_: None, failed=lambda e: None, end_live=None)
-    lines = pipeline.transcribe(blocks(), backend=gate, geometry=DEFAULT, monitor=monitor)
+    listener, account = listening(), Account()
+    lines = pipeline.transcribe(
+        blocks(), backend=gate, plan=Plan(DEFAULT), listener=listener, account=account
+    )
     reader = threading.Thread(target=lambda: texts.extend(text_of(x.words) for x in lines))
     texts: list[str] = []
     reader.start()
@@ -568,7 +589,7 @@ def test_a_file_is_read_only_a_little_ahead_of_the_model() -> None:
 def test_an_overload_ends_a_live_recording_and_loses_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(pipeline, "BACKLOG", 60 * SAMPLE_RATE)
+    monkeypatch.setattr(cutting, "BACKLOG", 60 * SAMPLE_RATE)
     audio, _ = said(300)
     gate, stopped = Gate(), threading.Event()
     given_out = [0]
@@ -582,8 +603,10 @@ def test_an_overload_ends_a_live_recording_and_loses_nothing(
         gate.open.set()
 
     failures: list[ParakeetError] = []
-    monitor = Monitor(heard=lambda *_: None, failed=failures.append, end_live=stopped.set)
-    lines = pipeline.transcribe(blocks(), backend=gate, geometry=DEFAULT, monitor=monitor)
+    listener, account = listening(failures.append, stopped.set), Account()
+    lines = pipeline.transcribe(
+        blocks(), backend=gate, plan=Plan(DEFAULT), listener=listener, account=account
+    )
     texts = [text_of(line.words) for line in lines]
     (error,) = failures
     assert isinstance(error, OverloadError)
@@ -591,11 +614,11 @@ def test_an_overload_ends_a_live_recording_and_loses_nothing(
     assert given_out[0] == 67 * SAMPLE_RATE
     whole = text_in(w for w in dictation(300) if w[2] <= 67)
     assert " ".join(filter(None, texts)) == whole
-    assert monitor.captured == monitor.transcribed + monitor.silent + monitor.lost
+    assert account.captured == account.transcribed + account.silent + account.lost
 
 
 def test_an_overload_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pipeline, "BACKLOG", 15 * SAMPLE_RATE)
+    monkeypatch.setattr(cutting, "BACKLOG", 15 * SAMPLE_RATE)
     audio, text = said(90)
     gate = Gate()
 
@@ -610,13 +633,13 @@ def test_an_overload_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_file_cannot_overload(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pipeline, "BACKLOG", SAMPLE_RATE)
+    monkeypatch.setattr(cutting, "BACKLOG", SAMPLE_RATE)
     assert transcribed(said(60)[0]).failures == []
 
 
 def test_ten_minutes_behind_is_an_overload() -> None:
-    assert pipeline.BACKLOG == 600 * SAMPLE_RATE
-    assert "10 minutes behind" in pipeline._overload().message
+    assert cutting.BACKLOG == 600 * SAMPLE_RATE
+    assert "10 minutes behind" in cutting._overload().message
 
 
 # The account
@@ -655,10 +678,10 @@ def test_every_sample_is_accounted_for(trouble: Trouble) -> None:
     )
     source = lost_after(audio, DeviceLostError("x")) if trouble.lost else cut_every(audio, 5000)
     run = transcribed(source, backend=listener, geometry=trouble.geometry)
-    monitor = run.monitor
-    assert monitor.captured == len(audio)
-    assert min(monitor.transcribed, monitor.silent, monitor.lost) >= 0
-    assert bool(monitor.lost) <= bool(run.failures)
+    account = run.account
+    assert account.captured == len(audio)
+    assert min(account.transcribed, account.silent, account.lost) >= 0
+    assert bool(account.lost) <= bool(run.failures)
     regular = [w for w in windows_of(audio, trouble.geometry) if not w.final]
     full = sum(trouble.geometry.closes_line(w.stop) for w in regular)
     assert full <= len(run.lines) <= full + 1
@@ -668,8 +691,8 @@ def test_what_was_spoken_and_not_understood_is_counted() -> None:
     audio = spoken([], 15)
     audio[: 4 * SAMPLE_RATE] += tone("alfa", 4 * SAMPLE_RATE)
     run = transcribed(audio, backend=Listener(deaf=frozenset(range(99))))
-    assert run.monitor.missed == ((0, 4 * SAMPLE_RATE),)
-    assert run.monitor.transcribed == 15 * SAMPLE_RATE
+    assert run.account.missed == ((0, 4 * SAMPLE_RATE),)
+    assert run.account.transcribed == 15 * SAMPLE_RATE
 
 
 @pytest.mark.parametrize(
@@ -685,14 +708,22 @@ def test_what_was_spoken_and_not_understood_is_counted() -> None:
 def test_it_is_told_where_nothing_has_to_be_decoded(audio: Samples, spared: int) -> None:
     told: list[str] = []
     listener = Listener()
-    monitor = Monitor(
+    listening_to = Watcher(
         heard=lambda *_: None,
         failed=lambda error: pytest.fail(error.message),
         end_live=None,
         nothing_to_decode=lambda: told.append("spared"),
     )
     geometry = Geometry.of(15, 2)
-    list(pipeline.transcribe(iter([audio]), backend=listener, geometry=geometry, monitor=monitor))
+    list(
+        pipeline.transcribe(
+            iter([audio]),
+            backend=listener,
+            plan=Plan(geometry),
+            listener=listening_to,
+            account=Account(),
+        )
+    )
     assert len(told) == spared
     assert bool(listener.asked) != bool(spared)
 
@@ -705,7 +736,7 @@ def missed_of(*looks: tuple[int, int, bool, tuple[tuple[int, int], ...]]) -> lis
 
     A look that does not begin where a regular window would is a second one across two.
     """
-    monitor = Monitor(heard=lambda *_: None, failed=lambda _: None, end_live=None)
+    listener, account = listening(), Account()
     for start, stop, heard, speech in looks:
         spoken = tuple((first * SAMPLE_RATE, last * SAMPLE_RATE) for first, last in speech)
         window = Window(
@@ -717,27 +748,25 @@ def missed_of(*looks: tuple[int, int, bool, tuple[tuple[int, int], ...]]) -> lis
             speech=spoken,
         )
         hypothesis = HEARD if heard else Hypothesis()
-        pipeline._account(monitor, Decoded(window, hypothesis, 0.0, again=start % 13 != 0))
-    return sorted((a // SAMPLE_RATE, b // SAMPLE_RATE) for a, b in monitor.missed)
+        pipeline._book(account, listener, Decoded(window, hypothesis, 0.0, again=start % 13 != 0))
+    return sorted((a // SAMPLE_RATE, b // SAMPLE_RATE) for a, b in account.missed)
 
 
-def test_a_line_has_the_decoding_time_of_all_windows_behind_it() -> None:
-    monitor = Monitor(heard=lambda *_: None, failed=lambda _: None, end_live=None)
-    decoded = [
-        Decoded(
-            Window(
-                *(at * SAMPLE_RATE, (at + 15) * SAMPLE_RATE, (at + 14) * SAMPLE_RATE),
-                silence(15),
-                silent=False,
-                speech=(),
-                closes_line=closes,
-            ),
-            HEARD,
-            elapsed,
-        )
-        for at, closes, elapsed in ((0, False, 1.0), (13, True, 2.0), (26, True, 4.0))
-    ]
-    assert [line.elapsed for line in pipeline._lines(decoded, monitor)] == [3.0, 4.0]
+def test_a_line_has_the_decoding_time_of_all_windows_behind_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = [0.0]
+
+    class Slow(Listener):
+        def transcribe(self, window: Samples, /) -> Hypothesis:
+            clock[0] += 2.0 ** len(self.asked)
+            return super().transcribe(window)
+
+    monkeypatch.setattr("time.monotonic", lambda: clock[0])
+    audio, _ = said(41)
+    run = transcribed(audio, backend=Slow(), geometry=Geometry.of(28, 2))
+    # Two windows make the first line, the third window and the last one the second.
+    assert [line.elapsed for line in run.lines] == [1.0 + 2.0, 4.0]
 
 
 def test_speech_is_missed_where_no_look_heard_a_word() -> None:
@@ -778,13 +807,13 @@ def lost_by(audio: Samples, call: int, error: BackendFailedError) -> int:
     """Return the samples lost when everything is deaf and one call fails."""
     run = transcribed(audio, backend=Listener(deaf=frozenset(range(99)), failing={call: error}))
     assert run.failures == [error]
-    return run.monitor.lost
+    return run.account.lost
 
 
 def test_the_tail_nobody_spoke_in_is_silent() -> None:
     audio, _ = said(20, dictation(14.5))
-    monitor = transcribed(audio).monitor
-    assert (monitor.transcribed, monitor.silent) == (15 * SAMPLE_RATE, 5 * SAMPLE_RATE)
+    account = transcribed(audio).account
+    assert (account.transcribed, account.silent) == (15 * SAMPLE_RATE, 5 * SAMPLE_RATE)
 
 
 @pytest.mark.parametrize("tail", [0.5, 12.9, 20.0])
