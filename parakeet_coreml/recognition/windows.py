@@ -212,7 +212,8 @@ class Chunker:
     def _move_on(self, covered: int) -> None:
         """Let a line and the grid of windows begin afresh."""
         self._covered = self._line = max(self._covered, covered)
-        self._due = self._covered + self._geometry.hop
+        first = self._begins + self._geometry.size
+        self._due = max(first, self._covered + self._geometry.hop)
 
     def _window(self, start: int, stop: int, cut: int) -> Window:
         audio = self._tape.read(start, stop)
