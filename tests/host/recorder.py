@@ -390,7 +390,7 @@ def command(*arguments: str | Path, wrap: str = "") -> list[str]:
 PATCHED = """\
 import dataclasses, sys
 from parakeet_coreml.audio import file
-from parakeet_coreml.recognition import pipeline
+from parakeet_coreml.recognition import cutting, pipeline
 from parakeet_coreml import selection
 from parakeet_coreml.recording import ending, session
 from parakeet_coreml.__main__ import main

@@ -317,7 +317,7 @@ def test_a_backend_that_cannot_keep_up_ends_the_recording_but_loses_nothing(
     start: Start, tmp_path: Path
 ) -> None:
     wav = write_wav(tmp_path / "long.wav", sound(*WORDS, rest=60.0))
-    wrap = patched(tmp_path, "pipeline.BACKLOG = 4 * 16_000")  # 4 s instead of 10 minutes
+    wrap = patched(tmp_path, "cutting.BACKLOG = 4 * 16_000")  # 4 s instead of 10 minutes
     recorder = start(
         "--input", wav, "--realtime", *SHORT, "--meta", script={"delay_s": 1.0}, wrap=wrap
     )
@@ -425,7 +425,7 @@ def test_a_source_that_does_not_end_is_left_behind_with_the_words_so_far(
 ) -> None:
     wav = write_wav(tmp_path / "long.wav", sound(*WORDS, rest=60.0))
     wrap = patched(
-        tmp_path, "ending.CAPTURE_LIMIT = 1.0", "file.FileSource.stop = lambda self: None"
+        tmp_path, "ending.CAPTURE_LIMIT = 1.0", "file.FileSource.stop = lambda self, tail=0: None"
     )
     recorder = start("--input", wav, "--realtime", *SHORT, wrap=wrap)
     recorder.until("chunk", index=0)
@@ -439,7 +439,7 @@ def test_a_source_that_does_not_end_is_left_behind_also_after_another_failure(
 ) -> None:
     wav = write_wav(tmp_path / "long.wav", sound(*WORDS, rest=60.0))
     wrap = patched(
-        tmp_path, "ending.CAPTURE_LIMIT = 1.0", "file.FileSource.stop = lambda self: None"
+        tmp_path, "ending.CAPTURE_LIMIT = 1.0", "file.FileSource.stop = lambda self, tail=0: None"
     )
     failing = {"failures": {"0": {"how": "error", "attempts": 9}}}
     recorder = start("--input", wav, "--realtime", *SHORT, wrap=wrap, script=failing)

@@ -27,14 +27,13 @@ def test_a_pause_lets_the_microphone_go_and_loses_no_word(start: Start, room: Pu
     assert microphones_in_use(room) == 0
     line = recorder.until("chunk").fields
     assert line["text"].split() == list(WORDS[:2])  # written as at a stop
-    room.mic.play(spoken(*WORDS[2:4])).wait(30)  # nobody listens
     recorder.say("resume")
     recorder.until("state", state="recording")
     assert microphones_in_use(room) == 1
-    say_two(recorder, room, 4)
+    say_two(recorder, room, 2)
     recorder.say("stop")
     recorder.finish(0)
-    assert recorder.heard == [*WORDS[:2], *WORDS[4:6]]
+    assert recorder.heard == list(WORDS[:4])
     account = recorder.done["samples"]
     assert account["captured"] == account["transcribed"] + account["silent"] + account["lost"]
     paused, again = (line["t_ms"] for line in recorder.of("state"))
