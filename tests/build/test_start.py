@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 OURS = {
-    *("parakeet_coreml", "errors", "selection", "timing", "cli", "cli.main"),
+    *("parakeet_coreml", "errors", "selection", "timing", "cli", "cli.main", "cli.options"),
     *("audio", "audio.devices", "audio.microphone", "audio.pace", "audio.portaudio"),
     *("audio.samples", "audio.source"),
     *("backends", "backends.base", "backends.registry"),
