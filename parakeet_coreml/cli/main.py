@@ -47,10 +47,6 @@ class Commands(click.Group):
             from parakeet_coreml.cli import models  # noqa: PLC0415  see the class
 
             return models.models
-        if name == "schema":
-            from parakeet_coreml.protocol import schema  # noqa: PLC0415  see the class
-
-            return schema.command
         return self.commands.get(name)
 
 
@@ -201,6 +197,18 @@ def doctor(
     report = examination.examine(ModelSelection(**chosen), device, verify=verify)
     _show(report.to_json() if as_json else report.to_text())
     return report.exit_code
+
+
+@main.command()
+@click.option(
+    "--typescript", "as_typescript", is_flag=True, help="TypeScript declarations instead."
+)
+def schema(*, as_typescript: bool) -> int:
+    """Print the JSON Schema of every line that a recording writes."""
+    from parakeet_coreml.protocol.schema import json_schema, typescript  # noqa: PLC0415  only here
+
+    click.echo(typescript() if as_typescript else json.dumps(json_schema(), indent=2))
+    return 0
 
 
 def _show(found: dict[str, object] | str) -> None:

@@ -28,7 +28,7 @@ from parakeet_coreml.errors import (
     StorageError,
 )
 from parakeet_coreml.store.fetch import fetch
-from parakeet_coreml.store.http import Limits, Source, is_offline
+from parakeet_coreml.store.http import Limits, Mirror, is_offline
 from parakeet_coreml.store.locate import (
     Model,
     absolute,
@@ -211,7 +211,7 @@ def _discard(stage: _Stage) -> None:
 
 def _gather(stage: _Stage, limits: Limits, on_progress: Progress) -> None:
     """Bring every file that is not there yet, each verified."""
-    source = Source(limits)
+    mirror = Mirror(limits)
     done, missing = 0, []
     for file in stage.wanted.files:
         if _is_there(stage, file):
@@ -223,13 +223,13 @@ def _gather(stage: _Stage, limits: Limits, on_progress: Progress) -> None:
         _check_network(stage.wanted)
         _check_space(stage)
     for file in missing:
-        _bring(stage, source, file, functools.partial(_shift, on_progress, done))
+        _bring(stage, mirror, file, functools.partial(_shift, on_progress, done))
         done += file.size
 
 
-def _bring(stage: _Stage, source: Source, file: ModelFile, on_progress: Progress) -> None:
+def _bring(stage: _Stage, mirror: Mirror, file: ModelFile, on_progress: Progress) -> None:
     with Partial(stage.folder, file) as partial:
-        fetch(source, source.url(stage.wanted, file), partial, on_progress)
+        fetch(mirror, mirror.url(stage.wanted, file), partial, on_progress)
         with _parent(stage, file) as (folder, name):
             partial.place(folder, name)
 

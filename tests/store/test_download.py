@@ -17,7 +17,7 @@ from fault_server import BIG, FILES, QUICK, SMALL, FaultServer, content, manifes
 
 from parakeet_coreml.errors import DownloadFailedError, ModelMissingError, UsageError
 from parakeet_coreml.store import http as hub_module
-from parakeet_coreml.store.http import Head, Limits, Source
+from parakeet_coreml.store.http import Head, Limits, Mirror
 from parakeet_coreml.store.install import install
 from parakeet_coreml.store.locate import Model, installed
 from parakeet_coreml.store.manifest import MARKER
@@ -415,7 +415,7 @@ def test_c17_a_redirect_within_the_mirror_is_followed_and_resumes(
 def test_c17_the_hosts_that_the_hub_stores_files_on_are_trusted_to_send_bytes(
     clean: None, location: str
 ) -> None:
-    assert Source(QUICK)._redirect(location, "https://huggingface.co/a") == location
+    assert Mirror(QUICK)._redirect(location, "https://huggingface.co/a") == location
 
 
 @pytest.mark.parametrize(
@@ -444,12 +444,12 @@ def test_c17_a_mirror_is_https_and_carries_no_password(
 def test_c17_our_own_mirror_variable_goes_before_the_hubs(
     clean: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert Source(QUICK).base == "https://huggingface.co"
+    assert Mirror(QUICK).base == "https://huggingface.co"
     monkeypatch.setenv("HF_ENDPOINT", "https://b.example/")
-    assert Source(QUICK).base == "https://b.example"
+    assert Mirror(QUICK).base == "https://b.example"
     monkeypatch.setenv("PARAKEET_COREML_MIRROR", "https://a.example/hub/")
     file = SMALL.files[0]
-    assert Source(QUICK).url(SMALL, file) == (
+    assert Mirror(QUICK).url(SMALL, file) == (
         f"https://a.example/hub/someone/some-model/resolve/{SMALL.revision}/{file.path}"
     )
 
