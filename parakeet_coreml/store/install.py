@@ -28,6 +28,7 @@ from parakeet_coreml.errors import (
     StorageError,
 )
 from parakeet_coreml.store.fetch import fetch
+from parakeet_coreml.store.files import sha256, tree
 from parakeet_coreml.store.http import Limits, Mirror, is_offline
 from parakeet_coreml.store.locate import (
     Model,
@@ -35,8 +36,6 @@ from parakeet_coreml.store.locate import (
     default_models_dir,
     installed,
     refuse_newer,
-    sha256,
-    verify_files,
 )
 from parakeet_coreml.store.manifest import MARKER, Manifest, ModelFile
 from parakeet_coreml.store.partial import (
@@ -47,7 +46,8 @@ from parakeet_coreml.store.partial import (
     try_lock,
     write_all,
 )
-from parakeet_coreml.store.state import STAGING, staged_size, tree
+from parakeet_coreml.store.state import STAGING, staged_size
+from parakeet_coreml.store.verify import verify_files
 
 STALE = 30 * 24 * 3600.0
 """Seconds after which what an abandoned download left is removed."""

@@ -18,7 +18,7 @@ OURS = {
     *("recognition", "recognition.geometry", "recognition.words"),
     *("recording", "recording.ending", "recording.notices", "recording.options"),
     *("recording.session", "recording.sources", "recording.summary"),
-    *("store", "store.locate", "store.manifest"),
+    *("store", "store.files", "store.locate", "store.manifest"),
 }
 """Modules of the package: a new one here is a decision, and one that is gone is to be taken out."""
 
