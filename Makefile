@@ -60,7 +60,7 @@ app: $(APP_VENV)/.app ## freeze the program into dist/parakeet-coreml, which nee
 
 app-test: $(VENV)/.dev ## run the tests of the contract and of the folder on what `make app` made
 	PARAKEET_BIN=$(CURDIR)/$(APP) $(BIN)/python -P -m pytest \
-	  tests/build/frozen.py tests/host tests/examples
+	  tests/build/frozen.py tests/host tests/checks tests/examples
 
 dist: $(VENV)/.dev ## make sdist and wheel, man page and completions; try the wheel where nothing else is
 	rm -f dist/*.whl dist/*.tar.gz

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Protocol
 
 from parakeet_coreml.audio.samples import Samples
+from parakeet_coreml.errors import ModelUnusableError
 
 COMPUTE_UNITS = ("cpu_and_ne", "all", "cpu_and_gpu", "cpu_only")
 """What `--compute-units` takes: Core ML's names in small letters."""
@@ -64,7 +65,7 @@ class BackendSpec:
     blank: int | None = None
     """Blank id, where the model's manifest states it."""
     durations: tuple[int, ...] | None = None
-    """Durations by index, in encoder frames, where the model's manifest states them."""
+    """Durations by index, in encoder frames, as `locate.stated` or a manifest has them."""
     served: int = 0
     """Windows answered or given up before this process started."""
     attempt: int = 0
@@ -81,6 +82,18 @@ class BackendSpec:
         if fields.get("durations") is not None:
             fields["durations"] = tuple(fields["durations"])
         return cls(**fields)
+
+    def stated_durations(self) -> tuple[int, ...]:
+        """Return the durations, never guessed: with wrong ones, words come out that look right.
+
+        Raises `ModelUnusableError` if the spec has none.
+        """
+        if self.durations is None:
+            raise ModelUnusableError(
+                f"nothing says which durations the model in '{self.directory}' chooses from",
+                "open it as `locate.stated` describes the folder",
+            )
+        return self.durations
 
     def retried(self, *, served: int, attempt: int) -> "BackendSpec":
         """Return the spec for a fresh process."""

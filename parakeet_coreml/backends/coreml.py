@@ -28,7 +28,7 @@ from parakeet_coreml.backends.base import BackendInfo, BackendSpec
 from parakeet_coreml.backends.binding import Program
 from parakeet_coreml.backends.transducer.backend import HINT, TransducerBackend
 from parakeet_coreml.backends.transducer.mel import valid_frames
-from parakeet_coreml.backends.transducer.tdt import DURATIONS, Decision, Frames
+from parakeet_coreml.backends.transducer.tdt import Decision, Frames
 from parakeet_coreml.backends.transducer.vocab import Vocab, read_vocab
 from parakeet_coreml.errors import BackendFailedError, ModelMissingError, ModelUnusableError
 from parakeet_coreml.store.locate import default_models_dir, own_manifest
@@ -55,7 +55,7 @@ def open_coreml(spec: BackendSpec) -> tuple[TransducerBackend["Prediction"], Bac
     blank = _blank(spec, folder)
     vocab = _read_vocab(folder, blank)
     units, programs = _load(folder, spec)
-    networks = CoreMLNetworks(programs, blank=blank, durations=spec.durations or DURATIONS)
+    networks = CoreMLNetworks(programs, blank=blank, durations=spec.stated_durations())
     networks.check(spec.model)
     took = time.perf_counter() - began
     info = BackendInfo(

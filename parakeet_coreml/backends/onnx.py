@@ -27,7 +27,7 @@ from parakeet_coreml.backends.transducer.backend import (
     decide,
 )
 from parakeet_coreml.backends.transducer.mel import BINS, log_mel, valid_frames
-from parakeet_coreml.backends.transducer.tdt import DURATIONS, Decision, Frames
+from parakeet_coreml.backends.transducer.tdt import Decision, Frames
 from parakeet_coreml.backends.transducer.vocab import Vocab, read_vocab
 from parakeet_coreml.errors import BackendFailedError, ModelMissingError, ModelUnusableError
 
@@ -91,7 +91,7 @@ def open_onnx(spec: BackendSpec) -> tuple[TransducerBackend["Prediction"], Backe
     _check_names(encoder_path, encoder, _ENCODER_INPUTS, _ENCODER_OUTPUTS)
     decoder = _open_session(decoder_path, threads=1)
     _check_names(decoder_path, decoder, _DECODER_INPUTS, _DECODER_OUTPUTS)
-    networks = OnnxNetworks(encoder, decoder, blank=blank, durations=spec.durations or DURATIONS)
+    networks = OnnxNetworks(encoder, decoder, blank=blank, durations=spec.stated_durations())
     networks.check(folder)
     info = BackendInfo(
         backend="onnx",

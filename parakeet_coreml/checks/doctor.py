@@ -9,7 +9,6 @@ at once and for a limited time, so that the answer comes on a broken machine too
 import importlib
 import importlib.metadata
 import importlib.util
-import json
 import os
 import platform
 import re
@@ -26,12 +25,17 @@ from parakeet_coreml.backends.registry import RUNTIMES
 from parakeet_coreml.checks.probes import AGAIN, DEVICES, Probes
 from parakeet_coreml.checks.report import (
     SCHEMA,
+    Cache,
+    ComputeUnits,
     Fields,
-    HashedFile,
     ModelState,
+    Paths,
     Problem,
+    Python,
     Report,
     Runtime,
+    Selected,
+    System,
 )
 from parakeet_coreml.errors import (
     ModelCorruptError,
@@ -44,8 +48,10 @@ from parakeet_coreml.errors import (
 )
 from parakeet_coreml.selection import ModelSelection
 from parakeet_coreml.store import locate
+from parakeet_coreml.store.files import size_of
 from parakeet_coreml.store.manifest import Manifest, published
 from parakeet_coreml.store.state import STAGING, state_of
+from parakeet_coreml.store.verify import hashed
 
 LIBRARIES = (
     *("click", "coremltools", "mlx", "numpy", "onnxruntime", "parakeet-mlx", "sounddevice"),
@@ -152,14 +158,14 @@ def _lacking_libraries() -> Iterator[Problem]:
             yield Problem.of(ParakeetError(f"the package {name} is absent", AGAIN))
 
 
-def _compute_units(choice: ModelSelection) -> Fields:
+def _compute_units(choice: ModelSelection) -> ComputeUnits:
     apple = sys.platform == "darwin"
-    return {
-        "choices": list(COMPUTE_UNITS),
-        "selected": choice.units,
-        "used": apple and choice.backend_name == "coreml",
-        "neural_engine": apple and platform.machine() == "arm64",
-    }
+    return ComputeUnits(
+        COMPUTE_UNITS,
+        choice.units,
+        used=apple and choice.backend_name == "coreml",
+        neural_engine=apple and platform.machine() == "arm64",
+    )
 
 
 # Models
@@ -182,15 +188,16 @@ def _models(
     try:
         spec = choice.spec()
         if not any(row.chosen for row in rows):
-            size = _size(Path(spec.directory))
+            size = size_of(Path(spec.directory))
             rows.append(
                 ModelState(spec.model, spec.backend, True, "folder", size, size, spec.directory)  # noqa: FBT003  a field
             )
     except ParakeetError as error:
         problems.insert(0, Problem.of(error))
     for row in rows:
-        if verify and row.state in {"installed", "built in", "folder"}:
-            _verify(row, choice)
+        if verify and row.state in {"installed", "built in", "folder"} and not _scripted(row):
+            row.files = hashed(Path(row.path or ""), row.backend, _manifest_of(row))
+            row.verified = all(file.ok for file in row.files) if row.files else None
         if row.verified is False:
             problems.append(_damaged(row, choice))
         elif row.state in {"damaged", "partial"} and not row.chosen:
@@ -205,7 +212,7 @@ def _built_in(choice: ModelSelection) -> Iterator[ModelState]:
             folder = locate.resolve(name, backend).directory
         except (UsageError, ModelMissingError, ModelCorruptError):
             continue
-        size = _size(folder)
+        size = size_of(folder)
         wanted = (choice.model, choice.backend_name) == (name, backend)
         yield ModelState(name, backend, wanted, "built in", size, size, str(folder))
 
@@ -247,6 +254,10 @@ def _cure(row: ModelState, choice: ModelSelection) -> str:
     return AGAIN if row.state == "built in" else "make or copy the model folder again"
 
 
+def _scripted(row: ModelState) -> bool:
+    return row.backend == "scripted"
+
+
 def _manifest_of(row: ModelState) -> Manifest | None:
     """Return the manifest of a published model."""
     if row.state in {"folder", "built in"}:
@@ -255,85 +266,26 @@ def _manifest_of(row: ModelState) -> Manifest | None:
     return next(found for found in published() if (found.name, found.backend) == pair)
 
 
-def _verify(row: ModelState, choice: ModelSelection) -> None:
-    """Hash a model's files and compare them with what is stated, if anything is."""
-    folder = Path(row.path or "")
-    manifest = _manifest_of(row)
-    if choice.backend_name == "scripted" and row.chosen:
-        return
-    if manifest is None:
-        hashes = _own_hashes(folder)
-        stated = {path: sha256 for path, sha256 in hashes.items() if _is_of(row.backend, path)}
-    else:
-        stated = {file.path: file.sha256 for file in manifest.files}
-    row.files = [_hashed(folder / path, path, sha256) for path, sha256 in stated.items()]
-    if row.files:
-        row.verified = all(file.ok for file in row.files)
-
-
-FORMS = {"onnx": (".onnx",), "coreml": (".mlpackage", ".mlmodelc"), "mlx": (".safetensors",)}
-"""What only one backend reads; a bundle may be without the other forms of a model."""
-
-
-def _is_of(backend: str, path: str) -> bool:
-    """Tell whether a file belongs to the model's form for a backend, or to all of them."""
-    own = FORMS.get(backend, ())
-    others = {suffix for form in FORMS.values() for suffix in form if suffix not in own}
-    return Path(path.partition("/")[0]).suffix not in others
-
-
-def _own_hashes(folder: Path) -> dict[str, str]:
-    """Return SHA-256 by path, as our conversions state them; nothing if they do not."""
-    for name in locate.OWN_MANIFESTS:
-        with suppress(OSError, ValueError, TypeError, KeyError, RecursionError):
-            match json.loads((folder / name).read_text(encoding="utf-8")):
-                case {"files": dict(files)}:
-                    return {path: str(stated["sha256"]) for path, stated in files.items()}
-                case {"files": [*files]}:
-                    return {str(stated["path"]): str(stated["sha256"]) for stated in files}
-    return {}
-
-
-def _hashed(path: Path, name: str, stated: str) -> HashedFile:
-    read: list[int] = []
-    try:
-        found = locate.sha256(path, on_bytes=read.append)
-    except (StorageError, ValueError):  # a name with a NUL is no file's
-        return HashedFile(name, sum(read), None, ok=False)
-    return HashedFile(name, sum(read), found, ok=found == stated)
-
-
 # The machine
 
 
-def _python() -> Fields:
-    return {
-        "version": platform.python_version(),
-        "implementation": platform.python_implementation(),
-        "executable": sys.executable,
-        "frozen": bool(getattr(sys, "frozen", False)),
-    }
+def _python() -> Python:
+    return Python(
+        platform.python_version(),
+        platform.python_implementation(),
+        sys.executable,
+        frozen=bool(getattr(sys, "frozen", False)),
+    )
 
 
-def _system() -> Fields:
+def _system() -> System:
     about = os.uname()
-    return {
-        "system": about.sysname,
-        "release": about.release,
-        "machine": about.machine,
-        "macos": platform.mac_ver()[0] or None,
-        "cores": os.cpu_count(),
-    }
+    macos = platform.mac_ver()[0] or None
+    return System(about.sysname, about.release, about.machine, macos, os.cpu_count())
 
 
-def _selected(choice: ModelSelection, device: str | None) -> Fields:
-    return {
-        "model": choice.model,
-        "backend": choice.backend_name,
-        "compute_units": choice.units,
-        "device": device,
-        "models_dir": choice.models_dir,
-    }
+def _selected(choice: ModelSelection, device: str | None) -> Selected:
+    return Selected(choice.model, choice.backend_name, choice.units, device, choice.models_dir)
 
 
 def _version(package: str) -> str | None:
@@ -343,16 +295,16 @@ def _version(package: str) -> str | None:
         return None
 
 
-def _paths(root: Path | None) -> dict[str, str | None]:
-    return {
-        "program": str(Path(sys.argv[0]).absolute()),
-        "package": str(Path(__file__).parents[1]),
-        "built_in_model": str(locate.BUILT_IN_DIRECTORY),
-        "models_dir": None if root is None else str(root),
-    }
+def _paths(root: Path | None) -> Paths:
+    return Paths(
+        program=str(Path(sys.argv[0]).absolute()),
+        package=str(Path(__file__).parents[1]),
+        built_in_model=str(locate.BUILT_IN_DIRECTORY),
+        models_dir=None if root is None else str(root),
+    )
 
 
-def _caches(root: Path | None) -> Iterator[Fields]:
+def _caches(root: Path | None) -> Iterator[Cache]:
     """Yield what takes room and may be removed while nothing runs."""
     if root is not None:
         for what, name in (("unfinished downloads", STAGING), ("compiled packages", "compiled")):
@@ -366,18 +318,8 @@ def _caches(root: Path | None) -> Iterator[Fields]:
             yield _cache("Core ML's compiled models", folder)
 
 
-def _cache(what: str, path: Path) -> Fields:
-    return {"what": what, "path": str(path), "bytes": _size(path)}
-
-
-def _size(folder: Path) -> int:
-    """Return the bytes of the files in a folder, 0 if there is none."""
-    total = 0
-    for parent, _, names in os.walk(folder):
-        for name in names:
-            with suppress(OSError):
-                total += Path(parent, name).lstat().st_size
-    return total
+def _cache(what: str, path: Path) -> Cache:
+    return Cache(what, str(path), size_of(path))
 
 
 def _environment() -> dict[str, str]:

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from parakeet_coreml.audio.devices import DeviceInfo
 from parakeet_coreml.errors import ParakeetError
 from parakeet_coreml.protocol.json_lines import plain
+from parakeet_coreml.store.verify import HashedFile
 
 SCHEMA = 1
 """The form of the JSON object; new keys do not change it."""
@@ -45,17 +46,6 @@ class Runtime:
     cure: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class HashedFile:
-    """A file that was read whole."""
-
-    path: str
-    bytes: int
-    sha256: str | None
-    """Null if it cannot be read."""
-    ok: bool
-
-
 @dataclass(slots=True)
 class ModelState:
     """A model in one form, and how far it is here."""
@@ -74,6 +64,68 @@ class ModelState:
     files: list[HashedFile] = field(default_factory=list)
 
 
+@dataclass(frozen=True, slots=True)
+class Python:
+    """What runs this program."""
+
+    version: str
+    implementation: str
+    executable: str
+    frozen: bool
+
+
+@dataclass(frozen=True, slots=True)
+class System:
+    """The machine, as it calls itself."""
+
+    system: str
+    release: str
+    machine: str
+    macos: str | None
+    cores: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Selected:
+    """What was asked about, defaults resolved."""
+
+    model: str
+    backend: str
+    compute_units: str
+    device: str | None
+    models_dir: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ComputeUnits:
+    """Where Core ML may run a model."""
+
+    choices: tuple[str, ...]
+    selected: str
+    used: bool
+    """Whether the backend asked about has a choice."""
+    neural_engine: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Paths:
+    """Where things are."""
+
+    program: str
+    package: str
+    built_in_model: str
+    models_dir: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Cache:
+    """What takes room and may be removed while nothing runs."""
+
+    what: str
+    path: str
+    bytes: int
+
+
 @dataclass(slots=True)
 class Report:
     """Everything that was found; the fields are the keys of the JSON object."""
@@ -82,17 +134,17 @@ class Report:
     exit_code: int
     """Of the recording that was asked about, as far as can be told without making it."""
     version: str
-    python: Fields
-    system: Fields
+    python: Python
+    system: System
     libraries: dict[str, str | None]
     """Versions; null where a package is absent or nameless."""
-    selected: Fields
+    selected: Selected
     backends: list[Runtime]
-    compute_units: Fields
+    compute_units: ComputeUnits
     devices: list[DeviceInfo]
     models: list[ModelState]
-    paths: dict[str, str | None]
-    caches: list[Fields]
+    paths: Paths
+    caches: list[Cache]
     environment: dict[str, str]
     problems: list[Problem]
 
@@ -110,12 +162,12 @@ class Report:
 
 def _told(report: Report) -> Iterator[str]:
     """Yield the lines of the report."""
-    system, python, selected = report.system, report.python, report.selected
+    system, selected = report.system, report.selected
     yield (
-        f"parakeet-coreml {report.version}, Python {python['version']}, "
-        f"{system['system']} {system['macos'] or system['release']} {system['machine']}"
+        f"parakeet-coreml {report.version}, Python {report.python.version}, "
+        f"{system.system} {system.macos or system.release} {system.machine}"
     )
-    yield f"models in {report.paths['models_dir'] or '?'}"
+    yield f"models in {report.paths.models_dir or '?'}"
     for name, value in report.environment.items():
         yield f"{name}={value}"
     yield from ("", "Backends")
@@ -124,8 +176,8 @@ def _told(report: Report) -> Iterator[str]:
         if state == "reference":
             state = "reference evaluator: slow, for checking models off a Mac"
         yield f"{_mark(backend.chosen)} {backend.name:7} {state}"
-    if report.compute_units["used"]:
-        yield f"  compute units: {report.compute_units['selected']}"
+    if report.compute_units.used:
+        yield f"  compute units: {report.compute_units.selected}"
     yield from ("", "Microphones")
     if not report.devices:
         yield "  none"
@@ -139,7 +191,7 @@ def _told(report: Report) -> Iterator[str]:
     for problem in report.problems:
         yield f"{'Error' if problem.blocking else 'Warning'}: {problem.message}"
         yield from (f"  {line}" for line in problem.cure.splitlines())
-    what = f"{selected['model']} on {selected['backend']}"
+    what = f"{selected.model} on {selected.backend}"
     if report.exit_code:
         yield f"A recording with {what} would end with exit code {report.exit_code}."
     else:

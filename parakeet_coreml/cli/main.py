@@ -4,21 +4,22 @@ import errno
 import json
 import os
 import sys
-from collections.abc import Callable
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn
 
 import click
 
 from parakeet_coreml import __version__
-from parakeet_coreml.audio.samples import MAX_RATE, MIN_RATE, SAMPLE_RATE
-from parakeet_coreml.backends.base import COMPUTE_UNITS
-from parakeet_coreml.backends.registry import NAMES
+from parakeet_coreml.cli.options import (
+    SETTINGS,
+    device_option,
+    json_option,
+    model_options,
+    recording_options,
+)
 from parakeet_coreml.errors import OutputLostError, ParakeetError
 from parakeet_coreml.host import stdio
 from parakeet_coreml.host.leave import die, leave
 from parakeet_coreml.timing import Waterfall
-
-_Command = TypeVar("_Command", bound=Callable[..., object])
 
 EXIT_CODES = """\b
 Exit codes:
@@ -46,10 +47,6 @@ class Commands(click.Group):
             from parakeet_coreml.cli import models  # noqa: PLC0415  see the class
 
             return models.models
-        if name == "schema":
-            from parakeet_coreml.protocol import schema  # noqa: PLC0415  see the class
-
-            return schema.command
         return self.commands.get(name)
 
 
@@ -58,51 +55,6 @@ COMPLETE = "_PARAKEET_COREML_COMPLETE"
 COMPLETIONS = [
     f"{shell}_{what}" for shell in ("bash", "zsh", "fish") for what in ("source", "complete")
 ]
-
-SETTINGS = {"auto_envvar_prefix": "PARAKEET_COREML", "show_default": True}
-"""Of commands whose options can be set in the environment, as one variable for all of them."""
-
-_MODEL_OPTIONS = (
-    click.option(
-        "--model",
-        default="v3",
-        metavar="v3|v2|110m|tiny-en|DIR",
-        help="Model; tiny-en is built in and understands little.",
-    ),
-    click.option(
-        "--models-dir", metavar="DIR", help="Where models lie.  [default: user-data folder]"
-    ),
-    click.option(
-        "--backend",
-        type=click.Choice(["auto", *NAMES]),
-        default="auto",
-        help="Who runs it; auto: coreml on an Apple-silicon Mac, onnx elsewhere.",
-    ),
-    click.option(
-        "--compute-units",
-        type=click.Choice(COMPUTE_UNITS),
-        help="For coreml.  [default: cpu_and_ne; cpu_and_gpu on macOS 14]",
-    ),
-)
-
-device_option = click.option(
-    "--device", metavar="NAME|INDEX", help="Microphone; part of its name will do."
-)
-
-json_option = click.option(
-    "--json",
-    "as_json",
-    is_flag=True,
-    allow_from_autoenv=False,
-    help="One JSON object instead of text.",
-)
-
-
-def model_options(command: _Command) -> _Command:
-    """Give a command the options that say which model runs on what: `ModelSelection`."""
-    for option in reversed(_MODEL_OPTIONS):
-        command = option(command)
-    return command
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -121,57 +73,7 @@ def main() -> None:
     epilog=EXIT_CODES,
     context_settings=SETTINGS,
 )
-@click.option(
-    "--input",
-    default="mic",
-    metavar="mic|FILE|-",
-    help="The microphone, a sound file, or raw mono PCM on stdin.",
-)
-@click.option("--realtime", is_flag=True, help="Play FILE at 1x, as a microphone would.")
-@click.option(
-    "--input-rate",
-    type=click.IntRange(MIN_RATE, MAX_RATE),
-    default=SAMPLE_RATE,
-    metavar="HZ",
-    help="Sample rate of raw PCM.",
-)
-@click.option(
-    "--input-encoding",
-    type=click.Choice(["s16le", "f32le"]),
-    default="s16le",
-    help="Encoding of raw PCM.",
-)
-@device_option
-@model_options
-@click.option("--chunk-seconds", type=float, default=15.0, help="Audio behind one line, 5 to 120.")
-@click.option("--overlap-seconds", type=float, default=2.0, help="Audio two windows share.")
-@click.option("--max-seconds", type=float, default=14_400.0, help="Stop after this much audio.")
-@click.option(
-    "--chunk-at",
-    type=click.Choice(["time", "pause"]),
-    help="Where a line ends.  [default: time; pause for text on a terminal]",
-)
-@click.option("--pause-ms", type=int, default=600, help="Quiet that ends a line with `pause`.")
-@click.option(
-    "--auto-stop",
-    type=float,
-    metavar="SECONDS",
-    help="End after so long without speech, once there was some.",
-)
-@click.option("--tail-ms", type=int, default=0, help="Go on for so long after a stop, 0 to 1000.")
-@click.option("--no-speculation", is_flag=True, help="Never decode ahead of need.")
-@click.option(
-    "--events",
-    default="",
-    metavar="NAMES|all",
-    help="More lines: hello, ready, level, speech, partial, state, warning, timing.",
-)
-@click.option("--meta", is_flag=True, help="More keys: times, backend, model, reason, account.")
-@click.option("--words", is_flag=True, help="Words with times in each chunk.")
-@click.option(
-    "--format", type=click.Choice(["json", "text"]), default="json", help="Lines or text."
-)
-@click.option("--in-process", is_flag=True, help="No worker process; for debugging.")
+@recording_options
 @click.pass_obj
 def progressive_record(waterfall: Waterfall, /, **settings: Any) -> int:  # noqa: ANN401  click checks them
     """Record and transcribe until told to stop; one JSON line per chunk on stdout.
@@ -295,6 +197,18 @@ def doctor(
     report = examination.examine(ModelSelection(**chosen), device, verify=verify)
     _show(report.to_json() if as_json else report.to_text())
     return report.exit_code
+
+
+@main.command()
+@click.option(
+    "--typescript", "as_typescript", is_flag=True, help="TypeScript declarations instead."
+)
+def schema(*, as_typescript: bool) -> int:
+    """Print the JSON Schema of every line that a recording writes."""
+    from parakeet_coreml.protocol.schema import json_schema, typescript  # noqa: PLC0415  only here
+
+    click.echo(typescript() if as_typescript else json.dumps(json_schema(), indent=2))
+    return 0
 
 
 def _show(found: dict[str, object] | str) -> None:

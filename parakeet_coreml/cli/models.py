@@ -24,10 +24,10 @@ from parakeet_coreml.store.locate import (
     auto_backend,
     default_models_dir,
     resolve,
-    verify,
 )
 from parakeet_coreml.store.manifest import published, shipped
 from parakeet_coreml.store.state import state_of
+from parakeet_coreml.store.verify import verify
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")

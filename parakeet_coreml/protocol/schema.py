@@ -14,8 +14,6 @@ from typing import (
     is_typeddict,
 )
 
-import click
-
 from parakeet_coreml.protocol.json_lines import SCHEMA
 from parakeet_coreml.protocol.types import LINES, PARTS
 
@@ -137,13 +135,3 @@ def _type_name(value: Schema) -> str:
         case {"type": kind}:
             name = "number" if kind == "integer" else kind
     return name
-
-
-@click.command("schema")
-@click.option(
-    "--typescript", "as_typescript", is_flag=True, help="TypeScript declarations instead."
-)
-def command(*, as_typescript: bool) -> int:
-    """Print the JSON Schema of every line that a recording writes."""
-    click.echo(typescript() if as_typescript else json.dumps(json_schema(), indent=2))
-    return 0

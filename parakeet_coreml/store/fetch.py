@@ -16,7 +16,7 @@ from collections.abc import Callable
 
 from parakeet_coreml import __version__
 from parakeet_coreml.errors import DownloadFailedError
-from parakeet_coreml.store.http import AttemptError, Head, Limits, Source, Transfer
+from parakeet_coreml.store.http import AttemptError, Head, Limits, Mirror, Transfer
 from parakeet_coreml.store.manifest import ModelFile
 from parakeet_coreml.store.partial import Partial
 
@@ -25,7 +25,7 @@ _AGAIN = (408, 425, 429, 500, 502, 503, 504)
 
 
 def fetch(
-    source: Source,
+    mirror: Mirror,
     url: str,
     partial: Partial,
     on_size: Callable[[int], None],
@@ -36,51 +36,51 @@ def fetch(
     Raises `DownloadFailedError`, and `OSError` for the disk's faults only.
     """
     for _ in range(2):
-        _complete(source, url, partial, on_size)
+        _complete(mirror, url, partial, on_size)
         if partial.sha256 == partial.file.sha256:
             return
         partial.restart()
     raise DownloadFailedError(
         f"'{partial.file.path}' arrives damaged: its SHA-256 is not the published one",
-        f"{source.hint}; something between here and the hub may be changing it",
+        f"{mirror.hint}; something between here and the hub may be changing it",
     )
 
 
 def _complete(
-    source: Source,
+    mirror: Mirror,
     url: str,
     partial: Partial,
     on_size: Callable[[int], None],
 ) -> None:
     """Add bytes to `partial` until it has the size of its file."""
-    limits = source.limits
+    limits = mirror.limits
     best, misses = partial.size, 0
     while partial.size < partial.file.size:
         try:
-            _attempt(source, url, partial, on_size)
+            _attempt(mirror, url, partial, on_size)
         except AttemptError as error:
             misses = 0 if partial.size >= best + limits.worth else misses + 1
             best = max(best, partial.size)
             wait = max(
                 error.wait, min(limits.backoff * 2 ** max(misses - 1, 0), limits.longest_wait)
             )
-            if misses >= limits.attempts or time.monotonic() + wait > source.until:
+            if misses >= limits.attempts or time.monotonic() + wait > mirror.until:
                 raise DownloadFailedError(
-                    f"cannot download '{partial.file.path}': {error}", source.hint
+                    f"cannot download '{partial.file.path}': {error}", mirror.hint
                 ) from error
             time.sleep(wait)
 
 
 def _attempt(
-    source: Source,
+    mirror: Mirror,
     url: str,
     partial: Partial,
     on_size: Callable[[int], None],
 ) -> None:
     """Ask once for what is missing, and append what comes."""
-    with Transfer(source, url, _headers(partial)) as transfer:
+    with Transfer(mirror, url, _headers(partial)) as transfer:
         head = transfer.head()
-        if _starts_anew(head, partial, source.limits):
+        if _starts_anew(head, partial, mirror.limits):
             partial.restart()
             partial.remember(head.strong_etag)
         for block in transfer.blocks():
@@ -90,7 +90,7 @@ def _attempt(
                 raise DownloadFailedError(
                     f"{head.host} sends more than the {partial.file.size} bytes of "
                     f"'{partial.file.path}'",
-                    source.hint,
+                    mirror.hint,
                 )
             partial.append(block)
             on_size(partial.size)

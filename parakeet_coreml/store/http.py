@@ -118,7 +118,7 @@ class Head:
         return max((at.astimezone(UTC) - datetime.now(UTC)).total_seconds(), 0.0)
 
 
-class Source:
+class Mirror:
     """The hub or a mirror of it, reached as the environment says: proxies, certificates."""
 
     def __init__(self, limits: Limits) -> None:
@@ -308,8 +308,8 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 class Transfer:
     """One GET; whoever waits for a part of it waits no longer than the limits say."""
 
-    def __init__(self, source: Source, url: str, headers: dict[str, str]) -> None:
-        self._source, self._url, self._headers = source, url, headers
+    def __init__(self, mirror: Mirror, url: str, headers: dict[str, str]) -> None:
+        self._mirror, self._url, self._headers = mirror, url, headers
         self._items: queue.Queue[Head | bytes | Exception] = queue.Queue(maxsize=4)
         self._left = threading.Event()
         self._thread = threading.Thread(target=self._run, name="download", daemon=True)
@@ -339,13 +339,13 @@ class Transfer:
         while (block := self._next()) and isinstance(block, bytes):
             yield block
             count += len(block)
-            if (passed := time.monotonic() - since) >= self._source.limits.window:
-                if count < self._source.limits.slowest * passed:
+            if (passed := time.monotonic() - since) >= self._mirror.limits.window:
+                if count < self._mirror.limits.slowest * passed:
                     raise AttemptError(f"only {count / passed:.0f} bytes a second come")
                 since, count = time.monotonic(), 0
 
     def _next(self) -> Head | bytes:
-        stall, left = self._source.limits.stall, self._source.until - time.monotonic()
+        stall, left = self._mirror.limits.stall, self._mirror.until - time.monotonic()
         try:
             item = self._items.get(timeout=max(min(stall, left), 0.001))
         except queue.Empty:
@@ -358,7 +358,7 @@ class Transfer:
 
     def _run(self) -> None:
         try:
-            response, host = self._source.open(self._url, self._headers)
+            response, host = self._mirror.open(self._url, self._headers)
         except (AttemptError, DownloadFailedError) as error:
             self._put(error)
             return

@@ -28,15 +28,14 @@ from parakeet_coreml.errors import (
     StorageError,
 )
 from parakeet_coreml.store.fetch import fetch
-from parakeet_coreml.store.http import Limits, Source, is_offline
+from parakeet_coreml.store.files import sha256, tree
+from parakeet_coreml.store.http import Limits, Mirror, is_offline
 from parakeet_coreml.store.locate import (
     Model,
     absolute,
     default_models_dir,
     installed,
     refuse_newer,
-    sha256,
-    verify_files,
 )
 from parakeet_coreml.store.manifest import MARKER, Manifest, ModelFile
 from parakeet_coreml.store.partial import (
@@ -47,7 +46,8 @@ from parakeet_coreml.store.partial import (
     try_lock,
     write_all,
 )
-from parakeet_coreml.store.state import STAGING, staged_size, tree
+from parakeet_coreml.store.state import STAGING, staged_size
+from parakeet_coreml.store.verify import verify_files
 
 STALE = 30 * 24 * 3600.0
 """Seconds after which what an abandoned download left is removed."""
@@ -211,7 +211,7 @@ def _discard(stage: _Stage) -> None:
 
 def _gather(stage: _Stage, limits: Limits, on_progress: Progress) -> None:
     """Bring every file that is not there yet, each verified."""
-    source = Source(limits)
+    mirror = Mirror(limits)
     done, missing = 0, []
     for file in stage.wanted.files:
         if _is_there(stage, file):
@@ -223,13 +223,13 @@ def _gather(stage: _Stage, limits: Limits, on_progress: Progress) -> None:
         _check_network(stage.wanted)
         _check_space(stage)
     for file in missing:
-        _bring(stage, source, file, functools.partial(_shift, on_progress, done))
+        _bring(stage, mirror, file, functools.partial(_shift, on_progress, done))
         done += file.size
 
 
-def _bring(stage: _Stage, source: Source, file: ModelFile, on_progress: Progress) -> None:
+def _bring(stage: _Stage, mirror: Mirror, file: ModelFile, on_progress: Progress) -> None:
     with Partial(stage.folder, file) as partial:
-        fetch(source, source.url(stage.wanted, file), partial, on_progress)
+        fetch(mirror, mirror.url(stage.wanted, file), partial, on_progress)
         with _parent(stage, file) as (folder, name):
             partial.place(folder, name)
 

@@ -4,21 +4,21 @@ A published model is described by a manifest that ships with the package: reposi
 revision, and path, size and SHA-256 of every file. It is installed in one folder of the models
 folder, named `<name>-<backend>-<revision>`, whose `MANIFEST.json` is written last: a folder without
 it does not count. `resolve` looks at names and sizes only, because it runs before every recording;
-`verify` reads every byte. Neither opens a socket, and neither changes anything on disk.
+`verify.verify` reads every byte. Neither opens a socket, and neither changes anything on disk.
 """
 
-import json
 import os
 import pwd
 import shlex
 import stat
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from parakeet_coreml.errors import ModelCorruptError, ModelMissingError, StorageError, UsageError
+from parakeet_coreml.store.files import has_size, read_json, read_text
 from parakeet_coreml.store.manifest import (
+    DURATIONS,
     MARKER,
     PUBLISHED,
     SCHEMA,
@@ -77,8 +77,8 @@ class Model:
     """Absolute; for the backend `scripted`, the script's path."""
     blank: int | None = None
     """Blank id, where a manifest states it; never to be guessed from the vocabulary's length."""
-    durations: tuple[int, ...] | None = None
-    """Durations by index, in encoder frames, where a manifest states them."""
+    durations: tuple[int, ...] = DURATIONS
+    """Durations by index, in encoder frames; a manifest may state others."""
 
 
 def default_models_dir() -> Path:
@@ -146,7 +146,7 @@ def installed(wanted: Manifest, models_dir: Path | None = None) -> Model:
     refuse_newer(directory)
     try:
         committed = _committed(wanted, directory)
-        wrong = [file for file in wanted.files if not _has_size(directory / file.path, file.size)]
+        wrong = [file for file in wanted.files if not has_size(directory / file.path, file.size)]
     except OSError as error:
         raise StorageError(f"cannot read '{directory}': {error.strerror}") from error
     if not committed:
@@ -172,7 +172,7 @@ def download_command(wanted: Manifest, models_dir: Path | None = None) -> str:
 def refuse_newer(directory: Path) -> None:
     """Leave alone what a newer version of this tool wrote: raise `ModelMissingError`."""
     try:
-        content = json.loads((directory / MARKER).read_text(encoding="utf-8"))
+        content = read_json(directory / MARKER)
     except (OSError, ValueError):
         return
     schema = content.get("schema") if isinstance(content, dict) else None
@@ -189,20 +189,10 @@ def _committed(wanted: Manifest, directory: Path) -> bool:
         if not stat.S_ISDIR(directory.lstat().st_mode):
             raise StorageError(f"'{directory}' is not a folder", "move it away")
         names = os.listdir(directory)  # noqa: PTH208  names are all that is needed
-        text = (directory / MARKER).read_text(encoding="utf-8")
-        found = parse_manifest(text)
-    except (FileNotFoundError, UnicodeDecodeError, ModelCorruptError):
+        found = parse_manifest(read_text(directory / MARKER))
+    except (FileNotFoundError, ValueError, ModelCorruptError):
         return False
     return found.same_files(wanted) and not any(name.endswith(".partial") for name in names)
-
-
-def _has_size(path: Path, size: int) -> bool:
-    """Return whether `path` is a plain file of `size` bytes; a link is not."""
-    try:
-        entry = path.lstat()
-    except (FileNotFoundError, NotADirectoryError):
-        return False
-    return stat.S_ISREG(entry.st_mode) and entry.st_size == size
 
 
 def absolute(path: Path) -> Path:
@@ -272,28 +262,29 @@ def _local(name: str, backend: str, directory: Path) -> Model:
 
 def own_manifest(directory: Path) -> Path | None:
     """Return the manifest that lies in a model's folder, if there is one."""
-    return next((p for n in OWN_MANIFESTS if (p := directory / n).is_file()), None)
+    return next((p for n in OWN_MANIFESTS if os.path.lexists(p := directory / n)), None)
 
 
-def stated(directory: Path) -> tuple[int | None, tuple[int, ...] | None]:
-    """Return blank and durations as the manifest in a folder states them, None where it does not.
+def stated(directory: Path) -> tuple[int | None, tuple[int, ...]]:
+    """Return blank and durations as the manifest in a folder states them.
 
+    Blank is None where nothing states it, the durations are those of every published Parakeet TDT.
     For whoever opens a backend on a folder without `resolve`. Raises `ModelCorruptError` for a
     manifest that cannot be read.
     """
     path = own_manifest(directory)
     if path is None:
-        return None, None
+        return None, DURATIONS
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+        content = read_json(path)
+    except (OSError, ValueError) as error:
         raise ModelCorruptError(f"cannot read '{path}': {error}") from error
     if not isinstance(content, dict):
         raise ModelCorruptError(f"'{path}' is not a JSON object")
     blank, durations = content.get("blank"), content.get("durations")
     if not (blank is None or is_count(blank)):
         raise ModelCorruptError(f"'{path}': blank is not a whole number")
-    return blank, None if durations is None else parse_durations(durations)
+    return blank, DURATIONS if durations is None else parse_durations(durations)
 
 
 def _script(name: str) -> Model:
@@ -301,76 +292,3 @@ def _script(name: str) -> Model:
     if not path.is_file():
         raise UsageError(f"no script '{name}'", "with --backend scripted, --model is a JSON script")
     return Model(path.name, "scripted", path)
-
-
-# Verifying
-
-READ = 1 << 20
-"""Bytes read at a time; hashing a megabyte takes about a millisecond."""
-
-
-def verify(
-    name: str,
-    backend: str,
-    models_dir: Path | None = None,
-    *,
-    on_bytes: Callable[[int], None] = lambda _: None,
-) -> Model:
-    """Read every byte of a model and compare it with the manifest; the disk sets the pace.
-
-    `on_bytes` is told how many bytes were read since it was last told. Models without a manifest
-    of files (a folder, the built-in one) are only resolved. Raises what `resolve` raises, and
-    `ModelCorruptError` naming the first file that differs. Deletes nothing.
-    """
-    model = resolve(name, backend, models_dir)
-    if name in PUBLISHED and backend != "scripted":
-        wanted = shipped(name, backend)
-        verify_files(wanted, model.directory, models_dir, on_bytes=on_bytes)
-    return model
-
-
-def verify_files(
-    wanted: Manifest,
-    directory: Path,
-    models_dir: Path | None = None,
-    *,
-    on_bytes: Callable[[int], None] = lambda _: None,
-) -> None:
-    """Compare every file in `directory` with its SHA-256; as `verify` does.
-
-    `models_dir` is what the hint of the error repeats.
-    """
-    for file in wanted.files:
-        path = directory / file.path
-        if sha256(path, on_bytes=on_bytes) != file.sha256:
-            raise ModelCorruptError(
-                f"model '{wanted.name}' is damaged: "
-                f"'{path}' does not have the SHA-256 of its manifest",
-                download_command(wanted, models_dir),
-            )
-
-
-def sha256(
-    path: Path | str,
-    *,
-    folder: int | None = None,
-    on_bytes: Callable[[int], None] = lambda _: None,
-) -> str:
-    """Return the SHA-256 of a plain file, in hexadecimal; `path` may count from an open `folder`.
-
-    Raises `StorageError` if it cannot be read, or is a link or a pipe.
-    """
-    import hashlib  # noqa: PLC0415  loads OpenSSL; `resolve` does without
-
-    digest = hashlib.sha256()
-    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK  # a pipe without a writer must not block
-    try:
-        with os.fdopen(os.open(path, flags, dir_fd=folder), "rb") as stream:
-            if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
-                raise StorageError(f"'{path}' is not a plain file")
-            while block := stream.read(READ):
-                digest.update(block)
-                on_bytes(len(block))
-    except OSError as error:
-        raise StorageError(f"cannot read '{path}': {error.strerror}") from error
-    return digest.hexdigest()

@@ -19,6 +19,9 @@ PUBLISHED: dict[str, tuple[str, ...]] = {
 }
 """Models that can be downloaded, and the backends each is published for."""
 
+DURATIONS = (0, 1, 2, 3, 4)
+"""Of every published Parakeet TDT, by index, in encoder frames."""
+
 SCHEMA = 1
 """The form of manifest this code reads."""
 

@@ -1,12 +1,10 @@
 """How far a published model is here; asked without the libraries that download it."""
 
-import os
 import stat
-from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
 from parakeet_coreml.errors import ModelCorruptError, ModelMissingError
+from parakeet_coreml.store.files import tree
 from parakeet_coreml.store.locate import installed
 from parakeet_coreml.store.manifest import Manifest
 
@@ -33,11 +31,3 @@ def staged_size(root: Path, folder: str) -> int:
     """Return how many bytes an unfinished download of `folder` has brought."""
     entries = tree(root / STAGING / folder)
     return sum(e.st_size for p, e in entries if stat.S_ISREG(e.st_mode) and p.suffix != ".meta")
-
-
-def tree(folder: Path) -> Iterator[tuple[Path, os.stat_result]]:
-    """Give everything in a folder, and the folder; what vanishes is left out."""
-    for parent, _, names in os.walk(folder):  # unlike rglob, does not mind what vanishes
-        for path in (Path(parent), *(Path(parent, name) for name in names)):
-            with suppress(FileNotFoundError, NotADirectoryError):
-                yield path, path.lstat()

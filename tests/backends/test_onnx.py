@@ -31,7 +31,7 @@ import os, sys
 import numpy as np
 from parakeet_coreml.backends.base import BackendSpec
 from parakeet_coreml.backends.registry import open_backend
-backend, info = open_backend(BackendSpec("onnx", "random", sys.argv[1]))
+backend, info = open_backend(BackendSpec("onnx", "random", sys.argv[1], durations=(0, 1, 2, 3, 4)))
 backend.transcribe(np.zeros(32000, dtype=np.float32))
 backend.close()
 print(os.environ["ORT_DISABLE_TELEMETRY"])

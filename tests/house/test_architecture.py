@@ -265,7 +265,7 @@ def test_each_library_is_touched_in_one_module(module: Module) -> None:
     for library in foreign_imports(module) & set(SOLE_IMPORTERS):
         assert module.name in SOLE_IMPORTERS[library], f"{module.name} imports {library}"
     if "click" in foreign_imports(module):
-        assert module.room == "cli" or module.name == "protocol.schema"
+        assert module.room == "cli", module.name
 
 
 def test_the_sole_importers_do_import_their_library() -> None:

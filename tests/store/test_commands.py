@@ -130,7 +130,7 @@ def test_verify_and_path_speak_of_an_installed_model(
     assert run("path", "v3").stdout == f"{models_dir / SMALL.folder}\n"
 
 
-def test_d04_verify_exits_21_and_names_the_file_and_the_cure(
+def test_verify_exits_21_and_names_the_file_and_the_cure(
     hub: FaultServer, run: Run, models_dir: Path
 ) -> None:
     run("download", "v3")
@@ -244,7 +244,7 @@ def test_the_program_leaves_with_the_code_of_the_failure(
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("mode", ["stall:100000", "silent"])
-def test_c21_a_signal_ends_a_download_at_once_and_keeps_what_arrived(
+def test_a_signal_ends_a_download_at_once_and_keeps_what_arrived(
     hub: FaultServer, run: Run, shipped: Path, mode: str, number: int
 ) -> None:
     hub.plan = [mode]

@@ -17,7 +17,7 @@ from fault_server import BIG, FILES, QUICK, SMALL, FaultServer, content, manifes
 
 from parakeet_coreml.errors import DownloadFailedError, ModelMissingError, UsageError
 from parakeet_coreml.store import http as hub_module
-from parakeet_coreml.store.http import Head, Limits, Source
+from parakeet_coreml.store.http import Head, Limits, Mirror
 from parakeet_coreml.store.install import install
 from parakeet_coreml.store.locate import Model, installed
 from parakeet_coreml.store.manifest import MARKER
@@ -86,7 +86,7 @@ def test_every_file_is_asked_for_by_pinned_revision_uncompressed_and_without_cre
         assert "secret" not in str(request.headers)
 
 
-def test_c01_a_refused_connection_is_tried_again_a_few_times_then_told(
+def test_a_refused_connection_is_tried_again_a_few_times_then_told(
     clean: None, models_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     waits: list[float] = []
@@ -101,7 +101,7 @@ def test_c01_a_refused_connection_is_tried_again_a_few_times_then_told(
     assert waits == [1, 2, 4, 8]
 
 
-def test_c01_a_name_that_cannot_be_looked_up_is_told(
+def test_a_name_that_cannot_be_looked_up_is_told(
     clean: None, models_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def offline(*_: object, **__: object) -> None:
@@ -111,7 +111,7 @@ def test_c01_a_name_that_cannot_be_looked_up_is_told(
     assert "cannot find huggingface.co" in fails(models_dir).message
 
 
-def test_c01_a_look_up_that_hangs_is_given_up(
+def test_a_look_up_that_hangs_is_given_up(
     clean: None, models_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     release = threading.Event()
@@ -126,7 +126,7 @@ def test_c01_a_look_up_that_hangs_is_given_up(
     assert "huggingface.co has gone silent" in error.message
 
 
-def test_c02_a_stall_ends_the_attempt_and_the_next_goes_on_by_range(
+def test_a_stall_ends_the_attempt_and_the_next_goes_on_by_range(
     hub: FaultServer, models_dir: Path
 ) -> None:
     hub.plan = ["stall:100000", "ok"]
@@ -134,49 +134,45 @@ def test_c02_a_stall_ends_the_attempt_and_the_next_goes_on_by_range(
     assert [request.range for request in hub.asked()] == ["", "bytes=100000-"]
 
 
-def test_c02_a_server_that_never_answers_is_given_up(hub: FaultServer, models_dir: Path) -> None:
+def test_a_server_that_never_answers_is_given_up(hub: FaultServer, models_dir: Path) -> None:
     hub.plan = ["silent"]
     error = fails(models_dir, replace(QUICK, stall=0.3, attempts=2))
     assert "127.0.0.1 has gone silent" in error.message
     assert len(hub.asked()) == 2
 
 
-def test_c03_a_drip_is_as_bad_as_a_stall(hub: FaultServer, models_dir: Path) -> None:
+def test_a_drip_is_as_bad_as_a_stall(hub: FaultServer, models_dir: Path) -> None:
     hub.plan = ["drip"]
     limits = replace(QUICK, window=0.3, slowest=10_000, attempts=3)
     assert "bytes a second" in fails(models_dir, limits).message
     assert len(hub.asked()) == 3, "bytes that drip must not buy new attempts"
 
 
-def test_c03_a_head_that_drips_is_as_bad_as_a_stall(hub: FaultServer, models_dir: Path) -> None:
+def test_a_head_that_drips_is_as_bad_as_a_stall(hub: FaultServer, models_dir: Path) -> None:
     hub.plan = ["drip_head"]
     error = fails(models_dir, replace(QUICK, stall=0.3, attempts=2))
     assert "has gone silent" in error.message
 
 
-def test_c03_the_whole_download_has_a_deadline(hub: FaultServer, models_dir: Path) -> None:
+def test_the_whole_download_has_a_deadline(hub: FaultServer, models_dir: Path) -> None:
     hub.plan = ["drip"]
     error = fails(models_dir, replace(QUICK, overall=0.5, attempts=1000))
     assert "takes too long" in error.message
 
 
-def test_c04_a_body_that_ends_early_is_completed_by_range(
-    hub: FaultServer, models_dir: Path
-) -> None:
+def test_a_body_that_ends_early_is_completed_by_range(hub: FaultServer, models_dir: Path) -> None:
     hub.plan = ["cut:100000", "cut:80000", "ok"]
     assert is_whole(get(models_dir))
     assert [request.range for request in hub.asked()] == ["", "bytes=100000-", "bytes=180000-"]
     assert hub.bodies == SMALL.size, "no byte was sent twice"
 
 
-def test_c04_progress_buys_new_attempts_but_not_for_ever(
-    hub: FaultServer, models_dir: Path
-) -> None:
+def test_progress_buys_new_attempts_but_not_for_ever(hub: FaultServer, models_dir: Path) -> None:
     hub.plan = ["cut:70000", "503", "503", "cut:70000", "503", "503", "503", "ok"]
     assert is_whole(get(models_dir, replace(QUICK, attempts=4)))
 
 
-def test_c04_a_body_that_always_ends_early_fails_and_is_never_committed(
+def test_a_body_that_always_ends_early_fails_and_is_never_committed(
     hub: FaultServer, models_dir: Path
 ) -> None:
     hub.plan = ["cut:0"]
@@ -184,15 +180,13 @@ def test_c04_a_body_that_always_ends_early_fails_and_is_never_committed(
     assert len(hub.asked()) % QUICK.attempts == 0
 
 
-def test_c05_a_flipped_bit_is_found_and_fetched_anew_once(
-    hub: FaultServer, models_dir: Path
-) -> None:
+def test_a_flipped_bit_is_found_and_fetched_anew_once(hub: FaultServer, models_dir: Path) -> None:
     hub.plan = ["corrupt", "ok"]
     assert is_whole(get(models_dir))
     assert [request.range for request in hub.asked()] == ["", ""]
 
 
-def test_c05_a_bit_that_is_always_flipped_fails_and_leaves_no_byte(
+def test_a_bit_that_is_always_flipped_fails_and_leaves_no_byte(
     hub: FaultServer, models_dir: Path
 ) -> None:
     hub.plan = ["corrupt"]
@@ -202,7 +196,7 @@ def test_c05_a_bit_that_is_always_flipped_fails_and_leaves_no_byte(
 
 
 @pytest.mark.parametrize("mode", ["html", "html:exact"])
-def test_c06_a_log_in_page_is_not_a_model(hub: FaultServer, models_dir: Path, mode: str) -> None:
+def test_a_log_in_page_is_not_a_model(hub: FaultServer, models_dir: Path, mode: str) -> None:
     begin(hub, models_dir, 100_000)
     hub.plan = [mode]
     assert "web page" in fails(models_dir).message
@@ -210,7 +204,7 @@ def test_c06_a_log_in_page_is_not_a_model(hub: FaultServer, models_dir: Path, mo
 
 
 @pytest.mark.parametrize("mode", ["other:10", f"other:{SIZE * 2}", "wrong_range:shorter"])
-def test_c06_a_body_of_another_length_is_refused_before_what_arrived_is_given_up(
+def test_a_body_of_another_length_is_refused_before_what_arrived_is_given_up(
     hub: FaultServer, models_dir: Path, mode: str
 ) -> None:
     begin(hub, models_dir, 100_000)
@@ -221,7 +215,7 @@ def test_c06_a_body_of_another_length_is_refused_before_what_arrived_is_given_up
 
 
 @pytest.mark.parametrize("status", [401, 403, 404, 410, 451])
-def test_c07_a_refusal_is_told_and_not_asked_for_again(
+def test_a_refusal_is_told_and_not_asked_for_again(
     hub: FaultServer, models_dir: Path, status: int
 ) -> None:
     hub.plan = [str(status)]
@@ -230,7 +224,7 @@ def test_c07_a_refusal_is_told_and_not_asked_for_again(
 
 
 @pytest.mark.parametrize("status", [429, 503])
-def test_c08_a_server_may_ask_for_half_a_minute_not_for_an_hour(
+def test_a_server_may_ask_for_half_a_minute_not_for_an_hour(
     hub: FaultServer, models_dir: Path, monkeypatch: pytest.MonkeyPatch, status: int
 ) -> None:
     waits: list[float] = []
@@ -241,19 +235,19 @@ def test_c08_a_server_may_ask_for_half_a_minute_not_for_an_hour(
     assert len(hub.asked()) == 2
 
 
-def test_c08_retry_after_may_be_a_date() -> None:
+def test_retry_after_may_be_a_date() -> None:
     at = email.utils.format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True)
     assert 3500 < Head(503, {"retry-after": at}, "hub").retry_after <= 3600
     for text in ("", "soon", "-5", "1e9", "Mon, 99 Foo 2020 00:00:00 GMT"):
         assert Head(503, {"retry-after": text}, "hub").retry_after == 0
 
 
-def test_c09_a_server_that_recovers_is_forgiven(hub: FaultServer, models_dir: Path) -> None:
+def test_a_server_that_recovers_is_forgiven(hub: FaultServer, models_dir: Path) -> None:
     hub.plan = ["500", "502", "ok"]
     assert is_whole(get(models_dir))
 
 
-def test_c10_a_partial_that_is_all_there_is_verified_without_asking(
+def test_a_partial_that_is_all_there_is_verified_without_asking(
     hub: FaultServer, models_dir: Path
 ) -> None:
     begin(hub, models_dir, 100_000)
@@ -264,7 +258,7 @@ def test_c10_a_partial_that_is_all_there_is_verified_without_asking(
 
 
 @pytest.mark.parametrize("size", [SIZE, SIZE + 1, SIZE * 2])
-def test_c11_a_partial_of_other_bytes_is_fetched_anew(
+def test_a_partial_of_other_bytes_is_fetched_anew(
     hub: FaultServer, models_dir: Path, size: int
 ) -> None:
     begin(hub, models_dir, 100_000)
@@ -274,16 +268,14 @@ def test_c11_a_partial_of_other_bytes_is_fetched_anew(
     assert [request.range for request in hub.asked()] == [""]
 
 
-def test_c11_a_range_the_server_cannot_satisfy_starts_over(
-    hub: FaultServer, models_dir: Path
-) -> None:
+def test_a_range_the_server_cannot_satisfy_starts_over(hub: FaultServer, models_dir: Path) -> None:
     begin(hub, models_dir, 100_000)
     hub.plan = ["416", "ok"]
     assert is_whole(get(models_dir))
     assert [request.range for request in hub.asked()] == ["bytes=100000-", ""]
 
 
-def test_c12_the_whole_file_in_answer_to_a_range_replaces_the_partial(
+def test_the_whole_file_in_answer_to_a_range_replaces_the_partial(
     hub: FaultServer, models_dir: Path
 ) -> None:
     begin(hub, models_dir, 100_000)
@@ -292,7 +284,7 @@ def test_c12_the_whole_file_in_answer_to_a_range_replaces_the_partial(
     assert len(hub.asked()) == 1
 
 
-def test_c12_a_server_that_gets_no_further_than_before_is_given_up(
+def test_a_server_that_gets_no_further_than_before_is_given_up(
     hub: FaultServer, models_dir: Path
 ) -> None:
     hub.plan = ["cut_anew:100000"]
@@ -301,7 +293,7 @@ def test_c12_a_server_that_gets_no_further_than_before_is_given_up(
 
 
 @pytest.mark.parametrize("mode", ["wrong_range", "wrong_range:none"])
-def test_c13_another_part_than_asked_for_is_never_appended(
+def test_another_part_than_asked_for_is_never_appended(
     hub: FaultServer, models_dir: Path, mode: str
 ) -> None:
     begin(hub, models_dir, 100_000)
@@ -311,7 +303,7 @@ def test_c13_another_part_than_asked_for_is_never_appended(
 
 
 @pytest.mark.parametrize("mode", ["longer", "endless", "unknown_length:!"])
-def test_c14_more_bytes_than_the_manifest_states_are_cut_off(
+def test_more_bytes_than_the_manifest_states_are_cut_off(
     hub: FaultServer, models_dir: Path, mode: str
 ) -> None:
     hub.plan = [mode]
@@ -321,12 +313,12 @@ def test_c14_more_bytes_than_the_manifest_states_are_cut_off(
     assert partial(models_dir).stat().st_size == 0
 
 
-def test_c14_a_body_of_unstated_length_is_measured(hub: FaultServer, models_dir: Path) -> None:
+def test_a_body_of_unstated_length_is_measured(hub: FaultServer, models_dir: Path) -> None:
     hub.plan = ["unknown_length"]
     assert is_whole(get(models_dir))
 
 
-def test_c15_a_file_that_changed_between_two_runs_is_not_mixed(
+def test_a_file_that_changed_between_two_runs_is_not_mixed(
     hub: FaultServer, models_dir: Path
 ) -> None:
     hub.files[BIG] = content(SIZE, 99)
@@ -337,7 +329,7 @@ def test_c15_a_file_that_changed_between_two_runs_is_not_mixed(
     assert (request.range, request.headers["if-range"]) == ("bytes=100000-", '"first"')
 
 
-def test_c15_without_a_strong_etag_the_hash_tells(hub: FaultServer, models_dir: Path) -> None:
+def test_without_a_strong_etag_the_hash_tells(hub: FaultServer, models_dir: Path) -> None:
     hub.etag = 'W/"weak"'
     hub.files[BIG] = content(SIZE, 99)
     begin(hub, models_dir, 100_000)
@@ -348,7 +340,7 @@ def test_c15_without_a_strong_etag_the_hash_tells(hub: FaultServer, models_dir: 
     assert (first.range, second.range) == ("bytes=100000-", "")
 
 
-def test_c16_compressed_bytes_are_refused(hub: FaultServer, models_dir: Path) -> None:
+def test_compressed_bytes_are_refused(hub: FaultServer, models_dir: Path) -> None:
     hub.plan = ["gzip"]
     assert "compressed" in fails(models_dir).message
 
@@ -370,7 +362,7 @@ def test_c16_compressed_bytes_are_refused(hub: FaultServer, models_dir: Path) ->
         "https://huggingface.co:port/file",
     ],
 )
-def test_c17_a_redirect_to_http_or_a_foreign_host_is_refused(
+def test_a_redirect_to_http_or_a_foreign_host_is_refused(
     hub: FaultServer, models_dir: Path, monkeypatch: pytest.MonkeyPatch, location: str
 ) -> None:
     reached: list[object] = []
@@ -387,15 +379,13 @@ def test_c17_a_redirect_to_http_or_a_foreign_host_is_refused(
     assert len(hub.asked()) == 1
 
 
-def test_c17_redirects_that_go_round_are_left_after_five(
-    hub: FaultServer, models_dir: Path
-) -> None:
+def test_redirects_that_go_round_are_left_after_five(hub: FaultServer, models_dir: Path) -> None:
     hub.plan = ["loop"]
     assert "more than 5 times" in fails(models_dir).message
     assert len(hub.asked()) == 6
 
 
-def test_c17_a_redirect_within_the_mirror_is_followed_and_resumes(
+def test_a_redirect_within_the_mirror_is_followed_and_resumes(
     hub: FaultServer, models_dir: Path
 ) -> None:
     begin(hub, models_dir, 100_000)
@@ -412,10 +402,10 @@ def test_c17_a_redirect_within_the_mirror_is_followed_and_resumes(
         "https://huggingface.co/api/resolve-cache/models/ab",
     ],
 )
-def test_c17_the_hosts_that_the_hub_stores_files_on_are_trusted_to_send_bytes(
+def test_the_hosts_that_the_hub_stores_files_on_are_trusted_to_send_bytes(
     clean: None, location: str
 ) -> None:
-    assert Source(QUICK)._redirect(location, "https://huggingface.co/a") == location
+    assert Mirror(QUICK)._redirect(location, "https://huggingface.co/a") == location
 
 
 @pytest.mark.parametrize(
@@ -432,7 +422,7 @@ def test_c17_the_hosts_that_the_hub_stores_files_on_are_trusted_to_send_bytes(
     ],
 )
 @pytest.mark.parametrize("variable", ["PARAKEET_COREML_MIRROR", "HF_ENDPOINT"])
-def test_c17_a_mirror_is_https_and_carries_no_password(
+def test_a_mirror_is_https_and_carries_no_password(
     clean: None, models_dir: Path, monkeypatch: pytest.MonkeyPatch, variable: str, base: str
 ) -> None:
     monkeypatch.setenv(variable, base)
@@ -441,21 +431,21 @@ def test_c17_a_mirror_is_https_and_carries_no_password(
     assert "password@" not in caught.value.message
 
 
-def test_c17_our_own_mirror_variable_goes_before_the_hubs(
+def test_our_own_mirror_variable_goes_before_the_hubs(
     clean: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert Source(QUICK).base == "https://huggingface.co"
+    assert Mirror(QUICK).base == "https://huggingface.co"
     monkeypatch.setenv("HF_ENDPOINT", "https://b.example/")
-    assert Source(QUICK).base == "https://b.example"
+    assert Mirror(QUICK).base == "https://b.example"
     monkeypatch.setenv("PARAKEET_COREML_MIRROR", "https://a.example/hub/")
     file = SMALL.files[0]
-    assert Source(QUICK).url(SMALL, file) == (
+    assert Mirror(QUICK).url(SMALL, file) == (
         f"https://a.example/hub/someone/some-model/resolve/{SMALL.revision}/{file.path}"
     )
 
 
 @pytest.mark.parametrize("certificate", ["valid.pem", "expired.pem"])
-def test_c18_a_certificate_that_nobody_vouches_for_is_refused_at_once(
+def test_a_certificate_that_nobody_vouches_for_is_refused_at_once(
     clean: None, models_dir: Path, monkeypatch: pytest.MonkeyPatch, certificate: str
 ) -> None:
     with serving(certificate=certificate) as server:
@@ -464,7 +454,7 @@ def test_c18_a_certificate_that_nobody_vouches_for_is_refused_at_once(
         assert server.requests == []
 
 
-def test_c18_an_expired_certificate_is_refused_though_its_issuer_is_trusted(
+def test_an_expired_certificate_is_refused_though_its_issuer_is_trusted(
     clean: None, models_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with serving(certificate="expired.pem") as server:
@@ -473,7 +463,7 @@ def test_c18_an_expired_certificate_is_refused_though_its_issuer_is_trusted(
         assert "certificate" in fails(models_dir).message
 
 
-def test_c18_a_certificate_named_by_ssl_cert_file_is_trusted(
+def test_a_certificate_named_by_ssl_cert_file_is_trusted(
     clean: None, models_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with serving(certificate="valid.pem") as server:
@@ -482,7 +472,7 @@ def test_c18_a_certificate_named_by_ssl_cert_file_is_trusted(
         assert is_whole(get(models_dir))
 
 
-def test_c18_a_python_that_knows_no_certificates_uses_the_systems(
+def test_a_python_that_knows_no_certificates_uses_the_systems(
     clean: None, models_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As a frozen one does on a machine unlike the one it was built on."""
@@ -496,7 +486,7 @@ def test_c18_a_python_that_knows_no_certificates_uses_the_systems(
 
 
 @pytest.mark.parametrize("variable", ["https_proxy", "HTTPS_PROXY", "all_proxy"])
-def test_c19_a_broken_proxy_is_named_without_its_password(
+def test_a_broken_proxy_is_named_without_its_password(
     clean: None, models_dir: Path, monkeypatch: pytest.MonkeyPatch, variable: str
 ) -> None:
     monkeypatch.setenv(variable, "http://me:secret@127.0.0.1:9")
@@ -505,7 +495,7 @@ def test_c19_a_broken_proxy_is_named_without_its_password(
     assert "secret" not in error.message + error.hint
 
 
-def test_c19_a_proxy_is_asked_for_a_tunnel_with_its_password(
+def test_a_proxy_is_asked_for_a_tunnel_with_its_password(
     clean: None, models_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[bytes] = []
@@ -531,14 +521,14 @@ def test_c19_a_proxy_is_asked_for_a_tunnel_with_its_password(
     assert f"proxy-authorization: basic {credentials}".lower() in head
 
 
-def test_c19_a_kind_of_proxy_we_cannot_use_is_named(
+def test_a_kind_of_proxy_we_cannot_use_is_named(
     clean: None, models_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("https_proxy", "socks5://me:secret@127.0.0.1:9")
     assert "proxy socks5://127.0.0.1:9" in fails(models_dir).message
 
 
-def test_c19_a_mirror_on_this_machine_needs_no_proxy(
+def test_a_mirror_on_this_machine_needs_no_proxy(
     hub: FaultServer, models_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
@@ -554,7 +544,7 @@ def test_an_offline_switch_fails_before_anything_is_asked(
     assert hub.requests == []
 
 
-def test_c32_an_installed_model_stays_what_it_is_though_the_hub_changes(
+def test_an_installed_model_stays_what_it_is_though_the_hub_changes(
     hub: FaultServer, models_dir: Path
 ) -> None:
     get(models_dir)
@@ -564,7 +554,7 @@ def test_c32_an_installed_model_stays_what_it_is_though_the_hub_changes(
     assert hub.requests == []
 
 
-def test_c33_a_clock_that_jumps_back_two_days_disturbs_nothing(
+def test_a_clock_that_jumps_back_two_days_disturbs_nothing(
     hub: FaultServer, models_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = time.time()

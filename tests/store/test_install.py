@@ -43,9 +43,10 @@ from parakeet_coreml.errors import (
 )
 from parakeet_coreml.store import partial
 from parakeet_coreml.store.install import install, remove
-from parakeet_coreml.store.locate import Model, installed, verify_files
+from parakeet_coreml.store.locate import Model, installed
 from parakeet_coreml.store.manifest import MARKER, Manifest
 from parakeet_coreml.store.state import STAGING, staged_size
+from parakeet_coreml.store.verify import verify_files
 
 pytest_plugins = ("fault_fixtures",)
 
@@ -108,7 +109,7 @@ def in_memory() -> Iterator[Path]:
 # Kills
 
 
-def test_c20_a_kill_while_bytes_arrive_loses_none_that_were_written(
+def test_a_kill_while_bytes_arrive_loses_none_that_were_written(
     hub: FaultServer, models_dir: Path
 ) -> None:
     hub.files = FILES | {BIG: content(3_000_000, 20)}
@@ -140,7 +141,7 @@ def test_c20_a_kill_while_bytes_arrive_loses_none_that_were_written(
     assert hub.bodies <= wanted.size + kills * on_its_way
 
 
-def test_c20_a_kill_before_any_operation_on_the_disk_leaves_nothing_half_done(
+def test_a_kill_before_any_operation_on_the_disk_leaves_nothing_half_done(
     hub: FaultServer, in_memory: Path
 ) -> None:
     hub.files = dict(TINY_FILES)
@@ -162,7 +163,7 @@ def test_c20_a_kill_before_any_operation_on_the_disk_leaves_nothing_half_done(
 # Disks
 
 
-def test_c22_a_disk_that_is_too_full_is_told_before_anything_is_fetched(
+def test_a_disk_that_is_too_full_is_told_before_anything_is_fetched(
     hub: FaultServer, models_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Full:
@@ -175,7 +176,7 @@ def test_c22_a_disk_that_is_too_full_is_told_before_anything_is_fetched(
     assert hub.requests == []
 
 
-def test_c22_what_has_arrived_needs_no_more_space(
+def test_what_has_arrived_needs_no_more_space(
     hub: FaultServer, models_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hub.plan = ["cut:200000", "404"]
@@ -201,7 +202,7 @@ with serving() as hub:
 
 
 @pytest.mark.parametrize("room", ["200k", "320k"])
-def test_c22_a_disk_that_fills_up_keeps_what_arrived(
+def test_a_disk_that_fills_up_keeps_what_arrived(
     clean: None, tmp_path: Path, room: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A real file system of `room`; without the right to mount one, a limit on file sizes."""
@@ -220,7 +221,7 @@ def test_c22_a_disk_that_fills_up_keeps_what_arrived(
     assert (done.stdout.split(), done.stderr) == (["31", "1"], "")
 
 
-def test_c22_c28_an_operation_that_fails_at_any_point_commits_nothing_and_a_retry_succeeds(
+def test_an_operation_that_fails_at_any_point_commits_nothing_and_a_retry_succeeds(
     hub: FaultServer, in_memory: Path
 ) -> None:
     hub.files = dict(TINY_FILES)
@@ -256,7 +257,7 @@ def _failing_at(number: int, patch: pytest.MonkeyPatch) -> list[str]:
     return failed
 
 
-def test_c28_a_failing_fsync_is_an_error_and_nothing_is_committed(
+def test_a_failing_fsync_is_an_error_and_nothing_is_committed(
     hub: FaultServer, models_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(_: int) -> None:
@@ -273,7 +274,7 @@ FINAL = f"models/{TINY.folder}"
 
 
 @pytest.mark.parametrize("unsynced", ["kept", "lost", "garbled"])
-def test_c29_a_power_cut_at_any_moment_leaves_a_whole_model_or_none(
+def test_a_power_cut_at_any_moment_leaves_a_whole_model_or_none(
     hub: FaultServer, tmp_path: Path, unsynced: str
 ) -> None:
     hub.files = dict(TINY_FILES)
@@ -297,7 +298,7 @@ def test_c29_a_power_cut_at_any_moment_leaves_a_whole_model_or_none(
     assert outcomes[-1]
 
 
-def test_c23_a_models_folder_that_is_a_file_or_a_dangling_link_is_told_with_its_path(
+def test_a_models_folder_that_is_a_file_or_a_dangling_link_is_told_with_its_path(
     hub: FaultServer, tmp_path: Path
 ) -> None:
     (tmp_path / "file").write_text("")
@@ -318,7 +319,7 @@ def open_folder() -> Iterator[Path]:
 
 
 @pytest.mark.parametrize("inside", ["", "models"])
-def test_c23_a_folder_where_we_may_not_write_or_that_belongs_to_another_is_told(
+def test_a_folder_where_we_may_not_write_or_that_belongs_to_another_is_told(
     hub: FaultServer, open_folder: Path, inside: str
 ) -> None:
     (open_folder / inside).mkdir(exist_ok=True)
@@ -331,7 +332,7 @@ def test_c23_a_folder_where_we_may_not_write_or_that_belongs_to_another_is_told(
     assert hub.requests == []
 
 
-def test_c24_without_a_usable_home_the_models_folder_can_be_named(
+def test_without_a_usable_home_the_models_folder_can_be_named(
     hub: FaultServer, models_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HOME", "/proc/no/such/home")
@@ -345,7 +346,7 @@ def test_c24_without_a_usable_home_the_models_folder_can_be_named(
 # Locks
 
 
-def test_c25_of_eight_downloads_at_once_one_transfers_and_all_succeed(
+def test_of_eight_downloads_at_once_one_transfers_and_all_succeed(
     hub: FaultServer, models_dir: Path
 ) -> None:
     processes = [elsewhere(hub, models_dir, limits={"lock": 60}) for _ in range(8)]
@@ -355,7 +356,7 @@ def test_c25_of_eight_downloads_at_once_one_transfers_and_all_succeed(
     assert staged_size(models_dir, SMALL.folder) == 0
 
 
-def test_c25_the_lock_of_a_dead_process_holds_nothing(hub: FaultServer, models_dir: Path) -> None:
+def test_the_lock_of_a_dead_process_holds_nothing(hub: FaultServer, models_dir: Path) -> None:
     hub.plan = ["stall:1000", "ok"]
     process = elsewhere(hub, models_dir)
     assert hub.waiting.wait(30)
@@ -365,7 +366,7 @@ def test_c25_the_lock_of_a_dead_process_holds_nothing(hub: FaultServer, models_d
     assert is_whole(models_dir)
 
 
-def test_c26_a_stopped_download_is_waited_for_a_while_and_then_named(
+def test_a_stopped_download_is_waited_for_a_while_and_then_named(
     hub: FaultServer, models_dir: Path
 ) -> None:
     hub.plan = ["stall:1000"]
@@ -383,7 +384,7 @@ def test_c26_a_stopped_download_is_waited_for_a_while_and_then_named(
         ended(process)
 
 
-def test_c26_a_download_that_goes_on_is_waited_for_however_long(
+def test_a_download_that_goes_on_is_waited_for_however_long(
     hub: FaultServer, models_dir: Path
 ) -> None:
     hub.plan = ["drip"]
@@ -406,7 +407,7 @@ def test_c26_a_download_that_goes_on_is_waited_for_however_long(
     assert time.monotonic() - began < 30
 
 
-def test_c26_patience_counts_from_the_last_byte_that_arrived(
+def test_patience_counts_from_the_last_byte_that_arrived(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = [0.0]
@@ -431,7 +432,7 @@ def test_c26_patience_counts_from_the_last_byte_that_arrived(
 
 
 @pytest.mark.parametrize("code", [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP])
-def test_c27_where_there_are_no_locks_a_download_still_succeeds(
+def test_where_there_are_no_locks_a_download_still_succeeds(
     hub: FaultServer, models_dir: Path, monkeypatch: pytest.MonkeyPatch, code: int
 ) -> None:
     _without_locks(monkeypatch, code)
@@ -448,7 +449,7 @@ def _without_locks(monkeypatch: pytest.MonkeyPatch, code: int = errno.ENOLCK) ->
 
 
 @pytest.mark.parametrize("damage", [False, True])
-def test_c27_the_later_of_two_downloads_without_locks_is_harmless(
+def test_the_later_of_two_downloads_without_locks_is_harmless(
     hub: FaultServer, models_dir: Path, monkeypatch: pytest.MonkeyPatch, damage: bool
 ) -> None:
     _without_locks(monkeypatch)
@@ -467,7 +468,7 @@ def test_c27_the_later_of_two_downloads_without_locks_is_harmless(
 # What lies about
 
 
-def test_c30_what_was_given_up_a_month_ago_is_removed_unless_locked(
+def test_what_was_given_up_a_month_ago_is_removed_unless_locked(
     hub: FaultServer, models_dir: Path
 ) -> None:
     staging = models_dir / STAGING
@@ -487,9 +488,7 @@ def test_c30_what_was_given_up_a_month_ago_is_removed_unless_locked(
     assert {path.name for path in staging.iterdir() if path.is_dir()} == {held.name, young.name}
 
 
-def test_c30_our_own_partial_is_gone_on_with_however_old(
-    hub: FaultServer, models_dir: Path
-) -> None:
+def test_our_own_partial_is_gone_on_with_however_old(hub: FaultServer, models_dir: Path) -> None:
     hub.plan = ["cut:100000", "404"]
     with pytest.raises(DownloadFailedError):
         get(models_dir)
@@ -502,7 +501,7 @@ def test_c30_our_own_partial_is_gone_on_with_however_old(
     assert [request.range for request in hub.asked()] == ["bytes=100000-"]
 
 
-def test_c31_folders_of_other_tools_and_versions_are_left_alone(
+def test_folders_of_other_tools_and_versions_are_left_alone(
     hub: FaultServer, models_dir: Path
 ) -> None:
     others = ["parakeet-tdt-0.6b-v3", "v3", "v3-onnx", "v3-onnx-ffffffffffff"]
@@ -513,7 +512,7 @@ def test_c31_folders_of_other_tools_and_versions_are_left_alone(
     assert all((models_dir / name / MARKER).read_text() == "{}" for name in others)
 
 
-def test_c31_what_a_newer_version_wrote_is_refused_and_not_touched(
+def test_what_a_newer_version_wrote_is_refused_and_not_touched(
     hub: FaultServer, models_dir: Path
 ) -> None:
     marker = models_dir / SMALL.folder / MARKER
@@ -548,19 +547,19 @@ def _swap(path: Path) -> None:
 
 
 DAMAGES: dict[str, Callable[[Path], object]] = {
-    "d03_truncated": lambda path: os.truncate(path, 1000),
-    "d03_absent": Path.unlink,
-    "d05_empty": lambda path: path.write_bytes(b""),
-    "d05_web_page": lambda path: path.write_bytes(b"<html>"),
-    "h08_longer": lambda path: path.write_bytes(bytes(len(FILES[BIG]) + 1)),
-    "d08_link": _link,
-    "d08_folder": _folder,
-    "h03_pipe": _pipe,
+    "truncated": lambda path: os.truncate(path, 1000),
+    "absent": Path.unlink,
+    "empty": lambda path: path.write_bytes(b""),
+    "web_page": lambda path: path.write_bytes(b"<html>"),
+    "longer": lambda path: path.write_bytes(bytes(len(FILES[BIG]) + 1)),
+    "link": _link,
+    "folder": _folder,
+    "pipe": _pipe,
 }
 SAME_SIZE: dict[str, Callable[[Path], object]] = {
-    "d04_flipped_bit": lambda path: path.write_bytes(bytes([FILES[BIG][0] ^ 1]) + FILES[BIG][1:]),
-    "d05_garbage": lambda path: path.write_bytes(content(len(FILES[BIG]), 7)),
-    "h04_swapped": _swap,
+    "flipped_bit": lambda path: path.write_bytes(bytes([FILES[BIG][0] ^ 1]) + FILES[BIG][1:]),
+    "garbage": lambda path: path.write_bytes(content(len(FILES[BIG]), 7)),
+    "swapped": _swap,
 }
 
 
@@ -595,7 +594,7 @@ def test_damage_that_only_the_hash_tells_is_found_by_verify_and_repaired_by_one_
     assert len(hub.requests) == 1
 
 
-def test_d02_a_folder_without_its_marker_or_with_a_partial_is_absent(
+def test_a_folder_without_its_marker_or_with_a_partial_is_absent(
     hub: FaultServer, models_dir: Path
 ) -> None:
     directory = get(models_dir).directory
@@ -629,7 +628,7 @@ def test_a_repair_that_fails_can_be_gone_on_with(hub: FaultServer, models_dir: P
 # Other users
 
 
-def test_h02_a_link_in_place_of_a_partial_is_not_followed(
+def test_a_link_in_place_of_a_partial_is_not_followed(
     hub: FaultServer, models_dir: Path, tmp_path: Path
 ) -> None:
     victim = tmp_path / "victim"
@@ -643,7 +642,7 @@ def test_h02_a_link_in_place_of_a_partial_is_not_followed(
 
 
 @pytest.mark.parametrize("planted", [STAGING, f"{STAGING}/{SMALL.folder}", SMALL.folder])
-def test_h02_a_link_in_place_of_a_folder_is_not_followed(
+def test_a_link_in_place_of_a_folder_is_not_followed(
     hub: FaultServer, models_dir: Path, tmp_path: Path, planted: str
 ) -> None:
     victim = tmp_path / "victim"
@@ -659,7 +658,7 @@ def test_h02_a_link_in_place_of_a_folder_is_not_followed(
     assert link.is_symlink()
 
 
-def test_h02_a_link_within_a_damaged_model_takes_nothing_from_elsewhere(
+def test_a_link_within_a_damaged_model_takes_nothing_from_elsewhere(
     hub: FaultServer, models_dir: Path, tmp_path: Path
 ) -> None:
     hub.files = dict(TINY_FILES)
@@ -674,7 +673,7 @@ def test_h02_a_link_within_a_damaged_model_takes_nothing_from_elsewhere(
 
 @pytest.mark.parametrize("mode", [0o775, 0o757, 0o777])
 @pytest.mark.parametrize("which", [".", STAGING])
-def test_h02_a_folder_that_others_may_write_in_is_refused(
+def test_a_folder_that_others_may_write_in_is_refused(
     hub: FaultServer, models_dir: Path, which: str, mode: int
 ) -> None:
     (models_dir / STAGING).mkdir(parents=True)
@@ -685,7 +684,7 @@ def test_h02_a_folder_that_others_may_write_in_is_refused(
     assert hub.requests == []
 
 
-def test_h02_what_we_make_nobody_else_may_write_in_whatever_the_umask(
+def test_what_we_make_nobody_else_may_write_in_whatever_the_umask(
     hub: FaultServer, models_dir: Path
 ) -> None:
     before = os.umask(0)
@@ -698,7 +697,7 @@ def test_h02_what_we_make_nobody_else_may_write_in_whatever_the_umask(
 
 @pytest.mark.parametrize("kind", ["pipe", "hard_link", "folder"])
 @pytest.mark.parametrize("name", [BIG_PARTIAL, f"../{SMALL.folder}.lock"])
-def test_h03_a_partial_or_lock_that_is_no_plain_file_of_ours_is_refused(
+def test_a_partial_or_lock_that_is_no_plain_file_of_ours_is_refused(
     hub: FaultServer, models_dir: Path, tmp_path: Path, kind: str, name: str
 ) -> None:
     staged = models_dir / STAGING / SMALL.folder

@@ -7,6 +7,7 @@ import pwd
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +15,20 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from parakeet_coreml.backends.transducer.vocab import read_vocab
 from parakeet_coreml.errors import (
     ModelCorruptError,
     ModelMissingError,
+    ModelUnusableError,
     ParakeetError,
     StorageError,
     UsageError,
 )
 from parakeet_coreml.store import locate, manifest
-from parakeet_coreml.store.locate import Model, default_models_dir, resolve, verify
+from parakeet_coreml.store.locate import Model, default_models_dir, resolve
 from parakeet_coreml.store.manifest import MARKER, parse_manifest, published, shipped
+from parakeet_coreml.store.state import state_of
+from parakeet_coreml.store.verify import hashed, verify
 
 TOTALS = {  # the published figures
     ("v3", "coreml"): (21, 483_105_645, 8192),
@@ -115,7 +120,7 @@ UNSAFE = [
 
 
 @pytest.mark.parametrize("path", UNSAFE, ids=ascii)
-def test_h01_c34_a_path_that_leaves_the_folder_or_is_not_portable_is_refused(path: str) -> None:
+def test_a_path_that_leaves_the_folder_or_is_not_portable_is_refused(path: str) -> None:
     files = [{"path": path, "size": 7, "sha256": "0" * 64}]
     with pytest.raises(ModelCorruptError):
         parse_manifest(json.dumps(stated(files=files)))
@@ -123,7 +128,7 @@ def test_h01_c34_a_path_that_leaves_the_folder_or_is_not_portable_is_refused(pat
 
 @given(st.text(max_size=40) | st.from_regex(r"[./\\:A-Za-z0-9 -]{1,30}\.bin", fullmatch=True))
 @example("weights/weight.bin")
-def test_h01_whatever_path_is_accepted_stays_inside(path: str) -> None:
+def test_whatever_path_is_accepted_stays_inside(path: str) -> None:
     files = [{"path": path, "size": 7, "sha256": "0" * 64}]
     try:
         parse_manifest(json.dumps(stated(files=files)))
@@ -136,7 +141,7 @@ def test_h01_whatever_path_is_accepted_stays_inside(path: str) -> None:
 @pytest.mark.parametrize(
     "kind", ["tar", "tar.gz", "zip", "nemo", "pt", "pkl", "ckpt", "npy", "yaml", "so", "dylib"]
 )
-def test_h05_h06_h07_archives_pickles_and_libraries_are_no_model_files(kind: str) -> None:
+def test_archives_pickles_and_libraries_are_no_model_files(kind: str) -> None:
     files = [{"path": f"model.{kind}", "size": 7, "sha256": "0" * 64}]
     with pytest.raises(ModelCorruptError):
         parse_manifest(json.dumps(stated(files=files)))
@@ -146,9 +151,7 @@ def test_h05_h06_h07_archives_pickles_and_libraries_are_no_model_files(kind: str
     ("one", "other"),
     [("a.bin", "a.bin"), ("a.bin", "A.BIN"), ("a.bin", "a.bin/b.bin"), ("A.bin/b.bin", "a.bin")],
 )
-def test_c34_two_files_that_some_file_system_takes_for_one_are_refused(
-    one: str, other: str
-) -> None:
+def test_two_files_that_some_file_system_takes_for_one_are_refused(one: str, other: str) -> None:
     files = [{"path": path, "size": 1, "sha256": "0" * 64} for path in (one, other)]
     with pytest.raises(ModelCorruptError):
         parse_manifest(json.dumps(stated(files=files, bytes=2)))
@@ -212,14 +215,14 @@ def test_a_relative_models_folder_gives_an_absolute_directory(
     assert resolve("v3", "onnx", Path()).directory == folder
 
 
-def test_d01_an_absent_model_names_the_command_that_fetches_it(tmp_path: Path) -> None:
+def test_an_absent_model_names_the_command_that_fetches_it(tmp_path: Path) -> None:
     with pytest.raises(ModelMissingError) as caught:
         resolve("v2", "mlx", tmp_path / "no such")
     command = f"parakeet-coreml models download v2 --backend mlx --models-dir '{tmp_path}/no such'"
     assert caught.value.hint == command
 
 
-def test_d01_the_command_leaves_the_default_folder_out(
+def test_the_command_leaves_the_default_folder_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -229,7 +232,7 @@ def test_d01_the_command_leaves_the_default_folder_out(
     assert caught.value.hint == "parakeet-coreml models download v3 --backend onnx"
 
 
-def test_d01_looking_for_a_model_loads_neither_network_nor_numpy(tmp_path: Path) -> None:
+def test_looking_for_a_model_loads_neither_network_nor_numpy(tmp_path: Path) -> None:
     script = """
 import sys
 from pathlib import Path
@@ -247,7 +250,7 @@ except ModelMissingError:
     assert done.stdout == "\n"
 
 
-def test_d02_a_marker_of_another_revision_or_none_at_all_means_absent(
+def test_a_marker_of_another_revision_or_none_at_all_means_absent(
     small: str, tmp_path: Path
 ) -> None:
     marker = install(small, tmp_path) / MARKER
@@ -259,6 +262,58 @@ def test_d02_a_marker_of_another_revision_or_none_at_all_means_absent(
     marker.write_bytes(b"\xff\xfe")
     with pytest.raises(ModelMissingError):
         resolve("v3", "onnx", tmp_path)
+
+
+def _endless(path: Path) -> None:
+    path.symlink_to("/dev/zero")
+
+
+def _sparse(path: Path) -> None:
+    path.touch()
+    os.truncate(path, 1 << 33)
+
+
+def _deep(path: Path) -> None:
+    path.write_text("[" * 200_000)
+
+
+NO_MANIFESTS: list[Callable[[Path], None]] = [os.mkfifo, _endless, _sparse, _deep]
+"""What would block, never end or fill the memory of whoever just reads it."""
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("lay_odd", NO_MANIFESTS)
+def test_a_marker_that_is_no_small_plain_file_means_absent(
+    small: str, tmp_path: Path, lay_odd: Callable[[Path], None]
+) -> None:
+    marker = install(small, tmp_path) / MARKER
+    marker.unlink()
+    lay_odd(marker)
+    with pytest.raises(ModelMissingError):
+        resolve("v3", "onnx", tmp_path)
+    assert state_of(shipped("v3", "onnx"), tmp_path)[0] == "missing"
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("lay_odd", NO_MANIFESTS)
+def test_a_folders_own_manifest_that_is_no_small_plain_file_is_told(
+    tmp_path: Path, lay_odd: Callable[[Path], None]
+) -> None:
+    folder = lay(tmp_path / "mine", ONNX)
+    lay_odd(folder / MARKER)
+    with pytest.raises(ModelCorruptError, match=f"cannot read '{folder / MARKER}': it is "):
+        resolve(str(folder), "onnx")
+    assert hashed(folder, "onnx", None) == []
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("lay_odd", [os.mkfifo, _endless, _sparse])
+def test_a_vocabulary_that_is_no_small_plain_file_is_told(
+    tmp_path: Path, lay_odd: Callable[[Path], None]
+) -> None:
+    lay_odd(tmp_path / "vocab.txt")
+    with pytest.raises(ModelUnusableError, match="cannot read the vocabulary"):
+        read_vocab(tmp_path / "vocab.txt")
 
 
 def test_a_marker_that_differs_in_more_than_the_files_is_the_same_model(
@@ -418,7 +473,7 @@ def test_models_lie_in_the_users_data_folder(monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.mark.parametrize("home", ["", "relative"])
-def test_c24_without_home_the_user_database_is_asked_and_then_the_user(
+def test_without_home_the_user_database_is_asked_and_then_the_user(
     monkeypatch: pytest.MonkeyPatch, home: str
 ) -> None:
     monkeypatch.setenv("HOME", home)

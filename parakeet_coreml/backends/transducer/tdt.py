@@ -27,9 +27,6 @@ from numpy.typing import NDArray
 
 from parakeet_coreml.audio.samples import Samples
 
-DURATIONS = (0, 1, 2, 3, 4)
-"""Of every published Parakeet TDT, where a manifest does not say otherwise."""
-
 MAX_SYMBOLS = 10
 """Tokens allowed on one frame before the search is forced on."""
 

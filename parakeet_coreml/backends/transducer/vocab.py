@@ -7,9 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from parakeet_coreml.errors import ModelMissingError, ModelUnusableError
+from parakeet_coreml.store.files import read_text
 
 BLANK_PIECE = "<blk>"
 """How vocabularies that name blank write it."""
+
+_LIMIT = 1 << 24
+"""Most bytes of a vocabulary; the published ones have 150 kB."""
 
 _SPECIAL = re.compile(r"<[^<>\s]+>")  # <unk>, <pad>, <|endoftext|>, <blk>, …
 
@@ -42,10 +46,10 @@ def read_vocab(path: Path, blank: int | None = None) -> Vocab:
     `ModelMissingError` without the file, `ModelUnusableError` if it is no vocabulary.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = read_text(path, _LIMIT).removeprefix("\ufeff")
     except FileNotFoundError as e:
         raise ModelMissingError(f"no vocabulary at {path}") from e
-    except (OSError, UnicodeDecodeError) as e:
+    except (OSError, ValueError) as e:
         raise ModelUnusableError(f"cannot read the vocabulary {path}: {e}") from e
     try:
         pieces = _from_json(text) if path.suffix == ".json" else _from_lines(text)

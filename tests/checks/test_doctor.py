@@ -20,9 +20,11 @@ from test_privacy import HARMLESS, OTHERS, TRACED, WRITES, of_a_user
 from parakeet_coreml.backends import binding
 from parakeet_coreml.backends.base import INSTALL
 from parakeet_coreml.checks import doctor, probes, report
+from parakeet_coreml.checks.report import Cache
 from parakeet_coreml.errors import ModelUnusableError
 from parakeet_coreml.selection import ModelSelection
 from parakeet_coreml.store import locate, manifest
+from parakeet_coreml.store.files import sha256
 from parakeet_coreml.store.manifest import MARKER, Manifest
 
 pytest_plugins = ("host_fixtures",)
@@ -239,7 +241,7 @@ def probed(monkeypatch: pytest.MonkeyPatch) -> Probed:
 def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Manifest:
     """Ship a small model as v3 for onnx, installed in `tmp_path`."""
     content = b"0123456789"
-    files = [{"path": "vocab.txt", "size": 10, "sha256": locate.sha256(_file(tmp_path))}]
+    files = [{"path": "vocab.txt", "size": 10, "sha256": sha256(_file(tmp_path))}]
     text = json.dumps(
         json.loads(manifest.shipped("v3", "onnx").text) | {"files": files, "bytes": 10}
     )
@@ -413,8 +415,8 @@ def test_a_mac_shows_its_units_and_where_core_ml_keeps_what_it_compiled(
     (kept / "H13G.e5").write_bytes(bytes(7))
     probed(coreml={"runtime": "coreml"})
     report = doctor.examine(ModelSelection("tiny-en", str(tmp_path), "coreml", "all"), None)
-    assert {"what": "Core ML's compiled models", "path": str(kept), "bytes": 7} in report.caches
-    assert (report.compute_units["used"], report.compute_units["selected"]) == (True, "all")
+    assert Cache("Core ML's compiled models", str(kept), 7) in report.caches
+    assert (report.compute_units.used, report.compute_units.selected) == (True, "all")
     assert "  compute units: all" in report.to_text().splitlines()
 
 

@@ -1,0 +1,126 @@
+"""The options of the commands, each once."""
+
+from collections.abc import Callable, Iterable
+from typing import TypeVar
+
+import click
+
+from parakeet_coreml.audio.samples import MAX_RATE, MIN_RATE, SAMPLE_RATE
+from parakeet_coreml.backends.base import COMPUTE_UNITS
+from parakeet_coreml.backends.registry import NAMES
+
+_Command = TypeVar("_Command", bound=Callable[..., object])
+
+SETTINGS = {"auto_envvar_prefix": "PARAKEET_COREML", "show_default": True}
+"""Of commands whose options can be set in the environment, as one variable for all of them."""
+
+_MODEL_OPTIONS = (
+    click.option(
+        "--model",
+        default="v3",
+        metavar="v3|v2|110m|tiny-en|DIR",
+        help="Model; tiny-en is built in and understands little.",
+    ),
+    click.option(
+        "--models-dir", metavar="DIR", help="Where models lie.  [default: user-data folder]"
+    ),
+    click.option(
+        "--backend",
+        type=click.Choice(["auto", *NAMES]),
+        default="auto",
+        help="Who runs it; auto: coreml on an Apple-silicon Mac, onnx elsewhere.",
+    ),
+    click.option(
+        "--compute-units",
+        type=click.Choice(COMPUTE_UNITS),
+        help="For coreml.  [default: cpu_and_ne; cpu_and_gpu on macOS 14]",
+    ),
+)
+
+device_option = click.option(
+    "--device", metavar="NAME|INDEX", help="Microphone; part of its name will do."
+)
+
+json_option = click.option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    allow_from_autoenv=False,
+    help="One JSON object instead of text.",
+)
+
+
+_RECORDING_OPTIONS = (
+    click.option(
+        "--input",
+        default="mic",
+        metavar="mic|FILE|-",
+        help="The microphone, a sound file, or raw mono PCM on stdin.",
+    ),
+    click.option("--realtime", is_flag=True, help="Play FILE at 1x, as a microphone would."),
+    click.option(
+        "--input-rate",
+        type=click.IntRange(MIN_RATE, MAX_RATE),
+        default=SAMPLE_RATE,
+        metavar="HZ",
+        help="Sample rate of raw PCM.",
+    ),
+    click.option(
+        "--input-encoding",
+        type=click.Choice(["s16le", "f32le"]),
+        default="s16le",
+        help="Encoding of raw PCM.",
+    ),
+    device_option,
+    *_MODEL_OPTIONS,
+    click.option(
+        "--chunk-seconds", type=float, default=15.0, help="Audio behind one line, 5 to 120."
+    ),
+    click.option("--overlap-seconds", type=float, default=2.0, help="Audio two windows share."),
+    click.option("--max-seconds", type=float, default=14_400.0, help="Stop after this much audio."),
+    click.option(
+        "--chunk-at",
+        type=click.Choice(["time", "pause"]),
+        help="Where a line ends.  [default: time; pause for text on a terminal]",
+    ),
+    click.option("--pause-ms", type=int, default=600, help="Quiet that ends a line with `pause`."),
+    click.option(
+        "--auto-stop",
+        type=float,
+        metavar="SECONDS",
+        help="End after so long without speech, once there was some.",
+    ),
+    click.option(
+        "--tail-ms", type=int, default=0, help="Go on for so long after a stop, 0 to 1000."
+    ),
+    click.option("--no-speculation", is_flag=True, help="Never decode ahead of need."),
+    click.option(
+        "--events",
+        default="",
+        metavar="NAMES|all",
+        help="More lines: hello, ready, level, speech, partial, state, warning, timing.",
+    ),
+    click.option("--meta", is_flag=True, help="More keys: times, backend, model, reason, account."),
+    click.option("--words", is_flag=True, help="Words with times in each chunk."),
+    click.option(
+        "--format", type=click.Choice(["json", "text"]), default="json", help="Lines or text."
+    ),
+    click.option("--in-process", is_flag=True, help="No worker process; for debugging."),
+)
+
+
+def model_options(command: _Command) -> _Command:
+    """Give a command the options that say which model runs on what: `ModelSelection`."""
+    return _with(command, _MODEL_OPTIONS)
+
+
+def recording_options(command: _Command) -> _Command:
+    """Give a command the options of one recording: `recording.options.Options`."""
+    return _with(command, _RECORDING_OPTIONS)
+
+
+def _with(command: _Command, options: Iterable[Callable[[_Command], _Command]]) -> _Command:
+    """Return the command with options, which its help lists in their order."""
+    for option in reversed([*options]):
+        command = option(command)
+    return command
