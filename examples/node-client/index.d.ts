@@ -33,7 +33,11 @@ export interface DictateOptions {
   overlapSeconds?: number;
   maxSeconds?: number;
   /** Besides `hello`, `ready` and `warning`, which the client needs itself. */
-  events?: "all" | ("level" | "speech" | "partial" | "timing" | "hello" | "ready" | "warning")[];
+  events?:
+    | "all"
+    | ("level" | "speech" | "partial" | "window" | "timing" | "hello" | "ready" | "warning")[];
+  /** Unix ms of the key press, for `timing`. Default where that is asked for: now. */
+  t0?: number;
   meta?: boolean;
   words?: boolean;
 }
@@ -63,7 +67,10 @@ export class DictationError extends Error {
   readonly stderr: string;
 }
 
-export interface Dictation extends AsyncIterableIterator<DictationEvent> {
+/** A line, with `timing` among the events also when it came, in Unix ms. */
+export type ReceivedEvent = DictationEvent & { received_ms?: number };
+
+export interface Dictation extends AsyncIterableIterator<ReceivedEvent> {
   readonly pid: number | undefined;
   /** What was recognised so far. */
   readonly text: string;

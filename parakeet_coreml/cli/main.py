@@ -147,10 +147,16 @@ def main() -> None:
 @click.option("--overlap-seconds", type=float, default=2.0, help="Audio two windows share.")
 @click.option("--max-seconds", type=float, default=14_400.0, help="Stop after this much audio.")
 @click.option(
+    "--t0",
+    type=click.FloatRange(min=0),
+    metavar="UNIX_MS",
+    help="When the host's key was pressed, for `timing`.",
+)
+@click.option(
     "--events",
     default="",
     metavar="NAMES|all",
-    help="More lines: hello, ready, level, speech, partial, warning, timing.",
+    help="More lines: hello, ready, level, speech, partial, warning, window, timing.",
 )
 @click.option("--meta", is_flag=True, help="More keys: times, backend, model, reason, account.")
 @click.option("--words", is_flag=True, help="Words with times in each chunk.")
@@ -159,7 +165,7 @@ def main() -> None:
 )
 @click.option("--in-process", is_flag=True, help="No worker process; for debugging.")
 @click.pass_obj
-def progressive_record(waterfall: Waterfall, /, **settings: Any) -> int:  # noqa: ANN401  click checks them
+def progressive_record(waterfall: Waterfall, /, t0: float | None, **settings: Any) -> int:  # noqa: ANN401  click checks them
     """Record and transcribe until told to stop; one JSON line per chunk on stdout.
 
     Stop with a line `stop` on stdin, by closing stdin, or with Ctrl-C: what was said is still
@@ -170,6 +176,8 @@ def progressive_record(waterfall: Waterfall, /, **settings: Any) -> int:  # noqa
     from parakeet_coreml.recording.options import Options  # noqa: PLC0415  not for --help
     from parakeet_coreml.recording.session import record  # noqa: PLC0415  likewise
 
+    if t0 is not None:
+        waterfall.key(t0)
     return record(Options(**settings), waterfall=waterfall)
 
 

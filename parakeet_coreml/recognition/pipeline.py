@@ -2,8 +2,9 @@
 
 import queue
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from parakeet_coreml.audio.samples import SAMPLE_RATE, Samples
 from parakeet_coreml.backends.base import Backend
@@ -51,6 +52,8 @@ class Monitor:
     """Ends a live recording that cannot be kept up with; None where the source can wait."""
     nothing_to_decode: Callable[[], None] = lambda: None
     """Told at the end of the audio that none of it has to be decoded."""
+    measured: Callable[[Decoded], None] = lambda _decoded: None
+    """Takes each window when it is decoded, further attempts included."""
     captured: int = 0
     decoded: int = 0
     """Sample up to which windows went through the backend."""
@@ -96,7 +99,7 @@ def _ahead(windows: Iterator[Window], monitor: Monitor) -> Iterator[Window]:
         try:
             for window in windows:
                 needed = needed or not window.silent
-                cut.put(window)
+                cut.put(replace(window, ready=time.monotonic()))
                 behind = window.stop - monitor.decoded
                 if monitor.end_live and behind > BACKLOG and not overloaded:
                     overloaded = True
@@ -166,6 +169,7 @@ def _account_rest(monitor: Monitor, gone: ParakeetError | None) -> None:
 
 def _account(monitor: Monitor, result: Decoded) -> None:
     """Book the new samples of a window, and tell its failure."""
+    monitor.measured(result)
     window, known = result.window, monitor.decoded
     fresh = 0 if result.again else max(0, window.stop - known)
     monitor.decoded += fresh

@@ -68,6 +68,8 @@ class Window:
     """A line of the protocol ends with this window."""
     final: bool = False
     """Ends the recording: nothing is held back after it."""
+    ready: float | None = None
+    """When it was cut, on the monotonic clock, for whoever keeps time."""
 
     @property
     def voiced(self) -> int:

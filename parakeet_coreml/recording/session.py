@@ -230,6 +230,7 @@ class Recording:
             self._waterfall.mark("first_chunk")
             if self._report.wants("partial"):
                 held = text_of(line.held)
+                self._waterfall.mark("first_partial")
                 self._report.event("partial", index=index + 1, text=held, t_ms=to_ms(line.stop))
         self._judge_silence()
 
@@ -266,6 +267,7 @@ class Recording:
             failed=self._fail,
             end_live=source.stop if self._options.live else None,
             nothing_to_decode=lambda: self._happened(ending.NothingToDecode()),
+            measured=summary.measuring(self._waterfall, self._report.event),
         )
         return pipeline.transcribe(
             self._audio(source), backend=backend, geometry=self._geometry, monitor=self._monitor
@@ -391,9 +393,7 @@ class Recording:
         return summary.meta(self._info, self._spec, self._monitor, reason)
 
     def _timing(self) -> dict[str, Value]:
-        stages: dict[str, Value] = dict(self._waterfall.stages().items())
-        restarts = self._worker.restarts if self._worker is not None else 0
-        return {**summary.described(self._info), "stages": stages, "restarts": restarts}
+        return summary.timing(self._info, self._spec, self._waterfall, self._worker)
 
 
 def _start(action: Callable[[], None], name: str) -> None:
