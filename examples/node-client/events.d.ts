@@ -165,7 +165,35 @@ export interface WarningLine {
   message: string;
 }
 
-/** With --events timing, just before `done`: when each stage was reached. */
+/** With --events window: what one window cost, when it is decoded. */
+export interface WindowLine {
+  type: "window";
+  /** 0 for the first; windows are not lines. */
+  index: number;
+  /** Milliseconds of audio since the first captured sample. */
+  start_ms: number;
+  /** Milliseconds of audio since the first captured sample. */
+  end_ms: number;
+  audio_ms: number;
+  /** From its cutting until it was begun. */
+  waiting_ms?: number;
+  /** Decoding, retries and the way to the backend included. */
+  elapsed_ms: number;
+  /** Absent too where the encoder's are one. */
+  features_ms?: number;
+  encoder_ms?: number;
+  /** Predictor and joint network included. */
+  search_ms?: number;
+  tokens: number;
+  predictor_calls?: number;
+  joint_calls?: number;
+  /** Further attempts at it. */
+  retries: number;
+  /** It was decoded before it had to be, while nothing else waited. */
+  ahead: boolean;
+}
+
+/** With --events timing, just before `done`: when each stage was reached, at what cost. */
 export interface TimingLine {
   type: "timing";
   backend?: string;
@@ -173,10 +201,15 @@ export interface TimingLine {
   compute_units?: string;
   runtime?: string;
   load_ms?: number;
-  /** With Core ML on a Mac: false if the model had to be compiled first. */
+  /** Nothing had to be compiled first; always where it loaded. */
   warm?: boolean;
-  /** Milliseconds since the program's first instruction. */
+  /** Of the model's files: float32, int8, mlpackage, … */
+  form?: string;
+  /** Unix time of the program's first instruction. */
+  epoch_ms: number;
+  /** Milliseconds since the program's first instruction; `key_ms`, of --t0, is before it. */
   stages: Record<string, number>;
+  windows?: WindowSums;
   /** How often the backend's process was started again. */
   restarts: number;
 }
@@ -207,6 +240,28 @@ export interface Device {
   sample_rate: number;
 }
 
+/** The figures of all windows, added up. */
+export interface WindowSums {
+  audio_ms: number;
+  /** From its cutting until it was begun. */
+  waiting_ms?: number;
+  /** Decoding, retries and the way to the backend included. */
+  elapsed_ms: number;
+  /** Absent too where the encoder's are one. */
+  features_ms?: number;
+  encoder_ms?: number;
+  /** Predictor and joint network included. */
+  search_ms?: number;
+  tokens: number;
+  predictor_calls?: number;
+  joint_calls?: number;
+  /** Further attempts at it. */
+  retries: number;
+  windows: number;
+  /** Windows that were decoded before they had to be. */
+  ahead: number;
+}
+
 /** Any line. Ignore types and keys that are not listed: later versions add some. */
 export type DictationEvent =
   | ChunkLine
@@ -220,4 +275,5 @@ export type DictationEvent =
   | PartialLine
   | StateLine
   | WarningLine
+  | WindowLine
   | TimingLine;

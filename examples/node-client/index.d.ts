@@ -41,7 +41,13 @@ export interface DictateOptions {
   tailMs?: number;
   noSpeculation?: boolean;
   /** Besides `hello`, `ready` and `warning`, which the client needs itself. */
-  events?: "all" | ("level" | "speech" | "partial" | "state" | "timing" | "hello" | "ready" | "warning")[];
+  events?:
+    | "all"
+    | (
+        "level" | "speech" | "partial" | "state" | "window" | "timing" | "hello" | "ready" | "warning"
+      )[];
+  /** Unix ms of the key press, for `timing`. Default where that is asked for: now. */
+  t0?: number;
   meta?: boolean;
   words?: boolean;
 }
@@ -71,7 +77,10 @@ export class DictationError extends Error {
   readonly stderr: string;
 }
 
-export interface Dictation extends AsyncIterableIterator<DictationEvent> {
+/** A line, with `timing` among the events also when it came, in Unix ms. */
+export type ReceivedEvent = DictationEvent & { received_ms?: number };
+
+export interface Dictation extends AsyncIterableIterator<ReceivedEvent> {
   readonly pid: number | undefined;
   /** What was recognised so far. */
   readonly text: string;

@@ -94,7 +94,9 @@ class Dictation {
     onStderr = () => {},
     ...settings
   }) {
-    this.#options = { signal, stopTimeoutMs, onStderr, raw: settings.input === "-" };
+    const timed = settings.events === "all" || settings.events?.includes("timing");
+    if (timed) settings.t0 ??= Date.now();
+    this.#options = { signal, stopTimeoutMs, onStderr, raw: settings.input === "-", timed };
     this.finished = new Promise((resolve, reject) => (this.#settle = { resolve, reject }));
     this.finished.catch(() => {}); // who only iterates learns it from the loop
     let tellGone;
@@ -201,6 +203,7 @@ class Dictation {
       this.#odd ??= `not a line of ours: ${line.slice(0, 80)}`;
       return;
     }
+    if (this.#options.timed) event.received_ms = performance.timeOrigin + performance.now();
     if (event.type === "chunk") this.#texts.push(event.text);
     if (event.type === "error") this.#errorLine ??= event; // the first one sets the exit code
     if (event.type === "done") this.#done = event;

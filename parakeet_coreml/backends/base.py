@@ -4,7 +4,7 @@ Importing this loads neither NumPy nor a runtime.
 """
 
 import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Protocol
 
 from parakeet_coreml.audio.samples import Samples
@@ -36,14 +36,40 @@ class Token:
 
 
 @dataclass(frozen=True, slots=True)
+class Work:
+    """What decoding took: seconds by stage, calls by network. None where it was not measured."""
+
+    features: float | None = None
+    """None too where the model computes them itself."""
+    encoder: float | None = None
+    """The features included where those are None."""
+    search: float | None = None
+    """The search with the predictor and the joint network in it."""
+    predictor: int | None = None
+    joint: int | None = None
+
+    def __add__(self, other: "Work") -> "Work":
+        """Add up; what only one of them has counts as it is."""
+        pairs = ((getattr(self, name), getattr(other, name)) for name in WORK)
+        return Work(*(b if a is None else a if b is None else a + b for a, b in pairs))
+
+
+WORK = ("features", "encoder", "search", "predictor", "joint")
+"""The fields of `Work`, in order."""
+
+
+@dataclass(frozen=True, slots=True)
 class Hypothesis:
     """What a backend heard in one window: tokens in the decoder's order."""
 
     tokens: tuple[Token, ...] = ()
+    work: Work | None = field(default=None, compare=False)
+    """What it took, where the backend says so."""
 
     def shifted(self, offset: int) -> "Hypothesis":
         """Return the same tokens, `offset` samples later."""
-        return Hypothesis(tuple(replace(t, start=t.start + offset) for t in self.tokens))
+        tokens = tuple(replace(t, start=t.start + offset) for t in self.tokens)
+        return Hypothesis(tokens, self.work)
 
     def __bool__(self) -> bool:
         return bool(self.tokens)
@@ -115,6 +141,8 @@ class BackendInfo:
     warm: bool | None = None
     """Of Core ML alone: False if loading took as long as it does where the Neural Engine's form of
     the model has to be compiled first."""
+    form: str | None = None
+    """Of the model's files: `float32` or `int8`, `mlpackage` or `mlmodelc`, `bfloat16`, …"""
 
 
 class Backend(Protocol):

@@ -26,7 +26,7 @@ from parakeet_coreml.audio.samples import MODEL_WINDOW, SAMPLE_RATE, Samples
 from parakeet_coreml.backends import binding
 from parakeet_coreml.backends.base import BackendInfo, BackendSpec
 from parakeet_coreml.backends.binding import Program
-from parakeet_coreml.backends.transducer.backend import HINT, TransducerBackend
+from parakeet_coreml.backends.transducer.backend import HINT, Tally, TransducerBackend
 from parakeet_coreml.backends.transducer.mel import valid_frames
 from parakeet_coreml.backends.transducer.tdt import Decision, Frames
 from parakeet_coreml.backends.transducer.vocab import Vocab, read_vocab
@@ -66,8 +66,10 @@ def open_coreml(spec: BackendSpec) -> tuple[TransducerBackend["Prediction"], Bac
         max_samples=MODEL_WINDOW,
         load_ms=round(took * 1000),
         warm=took < COLD if binding.runtime() == "coreml" else None,
+        form=_form(folder),
     )
-    return TransducerBackend(networks, vocab, max_samples=MODEL_WINDOW), info
+    backend = TransducerBackend(networks, vocab, max_samples=MODEL_WINDOW, tally=networks.tally)
+    return backend, info
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +97,7 @@ class CoreMLNetworks:
     def __init__(self, programs: Programs, *, blank: int, durations: tuple[int, ...]) -> None:
         self.blank = blank
         self.durations = durations
+        self.tally = Tally()
         self._programs = programs
         self._one = np.ones(1, np.int32)
         self._zeros = np.zeros(_state_shape(programs.decoder), np.float32)
@@ -110,10 +113,12 @@ class CoreMLNetworks:
         samples = np.zeros((1, MODEL_WINDOW), np.float32)
         samples[0, : len(window)] = window
         length = np.array([len(window)], np.int32)
+        began = time.perf_counter()
         found = self._programs.preprocessor.predict(
             {"audio_signal": samples, "audio_length": length}
         )
         if self._programs.encoder is not None:
+            self.tally.features = time.perf_counter() - began
             found = self._programs.encoder.predict(
                 {"mel": found["mel"], "mel_length": found["mel_length"]}
             )
@@ -125,6 +130,7 @@ class CoreMLNetworks:
 
     def predict(self, token: int, previous: Prediction | None, /) -> Prediction:
         """Step the predictor; None is the zero state. Raises `BackendFailedError`."""
+        self.tally.predictor += 1
         found = self._programs.decoder.predict(
             {
                 "targets": np.array([[token]], np.int32),
@@ -138,6 +144,7 @@ class CoreMLNetworks:
 
     def joint(self, frame: NDArray[np.float32], prediction: Prediction, /) -> Decision:
         """Judge one encoder frame, shape (D,). Raises `BackendFailedError`."""
+        self.tally.joint += 1
         found = self._programs.joint.predict(
             {"encoder_step": frame.reshape(1, -1, 1), "decoder_step": prediction.output}
         )
@@ -269,6 +276,12 @@ def _find(folder: Path, name: str) -> Path | None:
     preferred = suffixes if binding.runtime() == "coreml" else suffixes[::-1]
     paths = (folder / f"{name}{suffix}" for suffix in preferred)
     return next((path for path in paths if path.is_dir()), None)
+
+
+def _form(folder: Path) -> str | None:
+    """Return what the programs are: compiled, or a package."""
+    path = _find(folder, "Encoder") or _find(folder, "Preprocessor")
+    return None if path is None else path.suffix[1:]
 
 
 def _state_shape(decoder: Program) -> tuple[int, ...]:

@@ -19,6 +19,7 @@ from parakeet_coreml.audio.samples import MODEL_WINDOW, SAMPLE_RATE, SUBSAMPLING
 from parakeet_coreml.backends.base import INSTALL, BackendInfo, BackendSpec
 from parakeet_coreml.backends.transducer.backend import (
     HINT,
+    Tally,
     TransducerBackend,
     check_logits,
     decide,
@@ -83,9 +84,13 @@ def open_mlx(spec: BackendSpec) -> tuple[TransducerBackend["Prediction"], Backen
         runtime=f"mlx {mx.__version__}",
         max_samples=MODEL_WINDOW,
         load_ms=round((time.perf_counter() - began) * 1000),
+        form=str(_dtype(model)).rpartition(".")[2],
     )
     vocab = Vocab(dict(enumerate(model.vocabulary)))
-    return TransducerBackend(networks, vocab, max_samples=MODEL_WINDOW, close=mx.clear_cache), info
+    backend = TransducerBackend(
+        networks, vocab, max_samples=MODEL_WINDOW, close=mx.clear_cache, tally=networks.tally
+    )
+    return backend, info
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +107,7 @@ class MLXNetworks:
     def __init__(self, model: Model) -> None:
         self.blank = len(model.vocabulary)
         self.durations: tuple[int, ...] = tuple(model.durations)
+        self.tally = Tally()
         self._model = model
         self._type = _dtype(model)
 
@@ -114,7 +120,9 @@ class MLXNetworks:
         valid = valid_frames(len(window))
         if valid < 2:  # noqa: PLR2004  a deviation takes two
             return np.zeros((0, 1), np.float32)
+        began = time.perf_counter()
         features = mx.array(log_mel(window)[:, :valid].T[None]).astype(self._type)
+        self.tally.features = time.perf_counter() - began
         frames, _ = self._model.encoder(features)
         return _numbers(frames[0])
 
@@ -123,6 +131,7 @@ class MLXNetworks:
 
         The start is the embedding of blank, which NeMo keeps at zero and we look up.
         """
+        self.tally.predictor += 1
         state = None if previous is None else previous.state
         output, (h, c) = self._model.decoder(mx.array([[token]]), state)
         return Prediction(output.astype(self._type), (h.astype(self._type), c.astype(self._type)))
@@ -144,6 +153,7 @@ class MLXNetworks:
         check_logits(logits, self, folder)
 
     def _logits(self, frame: NDArray[np.float32], prediction: Prediction) -> NDArray[np.float32]:
+        self.tally.joint += 1
         joined = self._model.joint(
             mx.array(frame[None, None]).astype(self._type), prediction.output
         )

@@ -22,6 +22,7 @@ from parakeet_coreml.audio.samples import MODEL_WINDOW, SAMPLE_RATE, Samples
 from parakeet_coreml.backends.base import BackendInfo, BackendSpec
 from parakeet_coreml.backends.transducer.backend import (
     HINT,
+    Tally,
     TransducerBackend,
     check_logits,
     decide,
@@ -100,8 +101,10 @@ def open_onnx(spec: BackendSpec) -> tuple[TransducerBackend["Prediction"], Backe
         runtime=f"onnxruntime {ort.__version__}",
         max_samples=MODEL_WINDOW,
         load_ms=round((time.perf_counter() - began) * 1000),
+        form="int8" if ".int8" in encoder_path.suffixes else "float32",
     )
-    return TransducerBackend(networks, vocab, max_samples=MODEL_WINDOW), info
+    backend = TransducerBackend(networks, vocab, max_samples=MODEL_WINDOW, tally=networks.tally)
+    return backend, info
 
 
 @dataclass(slots=True)
@@ -136,6 +139,7 @@ class OnnxNetworks:
     ) -> None:
         self.blank = blank
         self.durations = durations
+        self.tally = Tally()
         self._encoder = encoder
         self._decoder = decoder
         inputs = {i.name: i for i in decoder.get_inputs()}
@@ -155,8 +159,11 @@ class OnnxNetworks:
         valid = valid_frames(len(window))
         if valid < 2:  # noqa: PLR2004  a deviation takes two
             return np.zeros((0, 1), dtype=np.float32)
+        began = time.perf_counter()
+        features = log_mel(window)[None]
+        self.tally.features = time.perf_counter() - began
         feeds = {
-            "audio_signal": log_mel(window)[None],
+            "audio_signal": features,
             "length": np.array([valid], dtype=self._length_type),
         }
         outputs, lengths = _run(self._encoder, _ENCODER_OUTPUTS, feeds)
@@ -164,6 +171,7 @@ class OnnxNetworks:
 
     def predict(self, token: int, previous: Prediction | None, /) -> Prediction:
         """Return the prediction for a token after the previous one; the graph runs later."""
+        self.tally.predictor += 1
         if previous is None:
             return Prediction(token, self._zero_state)
         if previous.after is None:
@@ -192,6 +200,7 @@ class OnnxNetworks:
 
     def _logits(self, frame: NDArray[np.float32], prediction: Prediction) -> NDArray[np.float32]:
         """Run predictor and joint; shape (blank + 1 + durations,)."""
+        self.tally.joint += 1
         feeds = {
             "encoder_outputs": frame.reshape(1, -1, 1),
             "targets": np.array([[prediction.token]], dtype=self._token_type),

@@ -75,7 +75,7 @@ def main() -> None:
 )
 @recording_options
 @click.pass_obj
-def progressive_record(waterfall: Waterfall, /, **settings: Any) -> int:  # noqa: ANN401  click checks them
+def progressive_record(waterfall: Waterfall, /, t0: float | None, **settings: Any) -> int:  # noqa: ANN401  click checks them
     """Record and transcribe until told to stop; one JSON line per chunk on stdout.
 
     Stop with a line `stop` on stdin, by closing stdin, or with Ctrl-C: what was said is still
@@ -86,6 +86,8 @@ def progressive_record(waterfall: Waterfall, /, **settings: Any) -> int:  # noqa
     from parakeet_coreml.recording.options import Options  # noqa: PLC0415  not for --help
     from parakeet_coreml.recording.session import record  # noqa: PLC0415  likewise
 
+    if t0 is not None:
+        waterfall.key(t0)
     return record(Options(**settings), waterfall=waterfall)
 
 

@@ -95,10 +95,16 @@ _RECORDING_OPTIONS = (
     ),
     click.option("--no-speculation", is_flag=True, help="Never decode ahead of need."),
     click.option(
+        "--t0",
+        type=click.FloatRange(min=0),
+        metavar="UNIX_MS",
+        help="When the host's key was pressed, for `timing`.",
+    ),
+    click.option(
         "--events",
         default="",
         metavar="NAMES|all",
-        help="More lines: hello, ready, level, speech, partial, state, warning, timing.",
+        help="More lines: hello, ready, level, speech, partial, state, warning, window, timing.",
     ),
     click.option("--meta", is_flag=True, help="More keys: times, backend, model, reason, account."),
     click.option("--words", is_flag=True, help="Words with times in each chunk."),

@@ -28,7 +28,10 @@ if TYPE_CHECKING:  # mypy holds the lines to the table; start-up does without it
 SCHEMA: Final = 1
 """Raised when a type or key is renamed, retyped or removed."""
 
-EVENTS = ("hello", "ready", "level", "speech", "partial", "state", "warning", "timing")
+EVENTS = (
+    *("hello", "ready", "level", "speech", "partial"),
+    *("state", "warning", "window", "timing"),
+)
 """Types of line that are opt-in."""
 
 DROPPABLE = frozenset({"level", "partial"})

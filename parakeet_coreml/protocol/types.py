@@ -35,6 +35,7 @@ REASONS = (
 Count = Annotated[int, {"minimum": 0}]
 Time = Annotated[int, {"minimum": 0}, "Milliseconds of audio since the first captured sample."]
 Share = Annotated[float, {"minimum": 0, "maximum": 1}, "Mean token probability; uncalibrated."]
+Milliseconds = Annotated[float, {"minimum": 0}]
 Decibels = Annotated[float, {"minimum": -120}]
 Warm = Annotated[bool, "With Core ML on a Mac: false if the model had to be compiled first."]
 
@@ -183,8 +184,45 @@ class WarningLine(TypedDict):
     message: Annotated[str, "For people; may be reworded."]
 
 
+class Figures(TypedDict):
+    """What windows cost; a stage that could not be measured is absent."""
+
+    audio_ms: Milliseconds
+    waiting_ms: NotRequired[Annotated[Milliseconds, "From its cutting until it was begun."]]
+    elapsed_ms: Annotated[Milliseconds, "Decoding, retries and the way to the backend included."]
+    features_ms: NotRequired[Annotated[Milliseconds, "Absent too where the encoder's are one."]]
+    encoder_ms: NotRequired[Milliseconds]
+    search_ms: NotRequired[Annotated[Milliseconds, "Predictor and joint network included."]]
+    tokens: Count
+    predictor_calls: NotRequired[Count]
+    joint_calls: NotRequired[Count]
+    retries: Annotated[Count, "Further attempts at it."]
+
+
+class WindowPlace(TypedDict):
+    """Which window it is."""
+
+    type: Literal["window"]
+    index: Annotated[Count, "0 for the first; windows are not lines."]
+    start_ms: Time
+    end_ms: Time
+
+
+class WindowLine(WindowPlace, Figures):
+    """With --events window: what one window cost, when it is decoded."""
+
+    ahead: Annotated[bool, "It was decoded before it had to be, while nothing else waited."]
+
+
+class WindowSums(Figures):
+    """The figures of all windows, added up."""
+
+    windows: Count
+    ahead: Annotated[Count, "Windows that were decoded before they had to be."]
+
+
 class TimingLine(TypedDict):
-    """With --events timing, just before `done`: when each stage was reached."""
+    """With --events timing, just before `done`: when each stage was reached, at what cost."""
 
     type: Literal["timing"]
     backend: NotRequired[str]
@@ -192,17 +230,23 @@ class TimingLine(TypedDict):
     compute_units: NotRequired[str]
     runtime: NotRequired[str]
     load_ms: NotRequired[Count]
-    warm: NotRequired[Warm]
-    stages: Annotated[dict[str, int], "Milliseconds since the program's first instruction."]
+    warm: NotRequired[Annotated[bool, "Nothing had to be compiled first; always where it loaded."]]
+    form: NotRequired[Annotated[str, "Of the model's files: float32, int8, mlpackage, …"]]
+    epoch_ms: Annotated[float, "Unix time of the program's first instruction."]
+    stages: Annotated[
+        dict[str, int],
+        "Milliseconds since the program's first instruction; `key_ms`, of --t0, is before it.",
+    ]
+    windows: NotRequired[WindowSums]
     restarts: Annotated[Count, "How often the backend's process was started again."]
 
 
 LINES = (
     *(ChunkLine, ErrorLine, DoneLine),
     *(HelloLine, CaptureReadyLine, ModelReadyLine),
-    *(LevelLine, SpeechLine, PartialLine, StateLine, WarningLine, TimingLine),
+    *(LevelLine, SpeechLine, PartialLine, StateLine, WarningLine, WindowLine, TimingLine),
 )
 """Every line there is; the first three come without being asked for."""
 
-PARTS = (TimedWord, Account, Device)
+PARTS = (TimedWord, Account, Device, WindowSums)
 """What lines are made of."""

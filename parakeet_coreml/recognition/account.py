@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from parakeet_coreml.audio.samples import Samples
 from parakeet_coreml.errors import ParakeetError
+from parakeet_coreml.recognition.fallback import Decoded
 from parakeet_coreml.recognition.live import Forecast
 from parakeet_coreml.recognition.windows import Stretches
 
@@ -36,6 +37,8 @@ class Listener:
     """Ends a live recording that cannot be kept up with; None where the source can wait."""
     nothing_to_decode: Callable[[], None] = lambda: None
     """Called at the end of the audio if none of it has to be decoded."""
+    measured: Callable[[Decoded], None] = lambda _decoded: None
+    """Takes each window when it is decoded, further attempts included."""
     quiet: Callable[[int], None] = lambda _samples: None
     """Takes the samples since the newest speech, once there was some."""
     forecast: Callable[[Forecast, int], None] | None = None

@@ -6,6 +6,7 @@ Capture never waits for the model: where the source is live, nothing here does.
 import threading
 import time
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 from parakeet_coreml.audio.samples import SAMPLE_RATE, Samples
 from parakeet_coreml.errors import OverloadError, ParakeetError
@@ -93,6 +94,8 @@ class Cutter:
         self._chunker = Chunker(self._geometry, begins=self._chunker.heard)
 
     def _put(self, item: Item) -> None:
+        if isinstance(item, Window):
+            item = replace(item, ready=time.monotonic())
         self._intake.put(item)
         if self._budget is not None:
             self._budget.work_waits()

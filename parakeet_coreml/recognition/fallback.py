@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from parakeet_coreml.audio.samples import SAMPLE_RATE, Samples, noise
-from parakeet_coreml.backends.base import Backend, Hypothesis
+from parakeet_coreml.backends.base import Backend, Hypothesis, Work
 from parakeet_coreml.errors import BackendFailedError
 from parakeet_coreml.recognition import energy
 from parakeet_coreml.recognition.windows import SHORT, Window
@@ -38,6 +38,13 @@ class Decoded:
     elapsed: float
     """Seconds in the backend, every attempt included."""
     error: BackendFailedError | None = None
+    began: float | None = None
+    """When the first attempt was begun, on the monotonic clock; None where none was."""
+    attempts: int = 0
+    work: Work | None = None
+    """Of all attempts, where the backend measures it."""
+    ahead: bool = False
+    """All of it was decoded before the window was cut."""
     again: bool = False
     """A further attempt at audio of the windows before and behind it, booked themselves."""
 
@@ -83,12 +90,37 @@ def _timed(window: Window, before: Window | None, backend: Backend) -> Decoded:
     """Decode one window, timed; a failure of the backend becomes part of the result."""
     if window.silent:
         return Decoded(window, Hypothesis(), 0.0)
+    counting = _Counting(backend)
     started = time.monotonic()
     try:
-        hypothesis, error = _first_heard(window, before, backend), None
+        hypothesis, error = _first_heard(window, before, counting), None
     except BackendFailedError as failed:
         hypothesis, error = Hypothesis(), failed
-    return Decoded(window, hypothesis, time.monotonic() - started, error)
+    took = time.monotonic() - started
+    return Decoded(window, hypothesis, took, error, started, counting.attempts, counting.work)
+
+
+@dataclass(slots=True)
+class _Counting:
+    """A backend that remembers what the attempts at one window took."""
+
+    backend: Backend
+    attempts: int = 0
+    work: Work | None = None
+
+    @property
+    def max_samples(self) -> int:
+        return self.backend.max_samples
+
+    def transcribe(self, window: Samples, /) -> Hypothesis:
+        self.attempts += 1
+        hypothesis = self.backend.transcribe(window)
+        if hypothesis.work is not None:
+            self.work = (self.work or Work()) + hypothesis.work
+        return hypothesis
+
+    def close(self) -> None:
+        """Leave it to its owner."""
 
 
 def _spoken(window: Window) -> bool:

@@ -1,7 +1,7 @@
 """The data path: audio of a source in, lines of words out. Read `transcribe` from the top."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from parakeet_coreml.audio.samples import Samples
 from parakeet_coreml.backends.base import Backend, Supervised
@@ -113,13 +113,12 @@ class _Lines:
 
     def _window(self, window: Window) -> Iterator[Line]:
         """Decode one window, and yield the line that it closes."""
-        before = self._backend.seconds
-        results, self._decoder = self._decoder.decode(window)
-        for result in results:
+        for result in self._decoded(window):
+            self._listener.measured(result)
             _book(self._account, self._listener, result)
             self._words += self._joined(result)
+            self._elapsed += result.elapsed
         self._stop = window.stop
-        self._elapsed += self._backend.seconds - before
         if window.at_pause and window.cut >= window.stop:
             self._words += self._seam.held
             self._seam = self._seam.released()
@@ -129,6 +128,16 @@ class _Lines:
             self._start = window.cut
             self._forecast = after_line(self._seam.held)
         self._tell(self._words, self._seam.held, window.stop)
+
+    def _decoded(self, window: Window) -> list[Decoded]:
+        """Decode one window, or take what was decoded ahead of need, with the time it took then."""
+        asked, seconds = self._backend.asked, self._backend.seconds
+        results, self._decoder = self._decoder.decode(window)
+        if self._backend.asked > asked or self._backend.seconds == seconds:
+            return results
+        *across, result = results
+        took = self._backend.seconds - seconds
+        return [*across, replace(result, elapsed=took, ahead=True)]
 
     def _joined(self, result: Decoded) -> list[Word]:
         window, heard = result.window, words_of(result.hypothesis.tokens)

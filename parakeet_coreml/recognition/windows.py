@@ -67,6 +67,8 @@ class Window:
     """Ends the recording: nothing is held back after it."""
     at_pause: bool = False
     """Lines end at pauses: one without words is left out."""
+    ready: float | None = None
+    """When it was cut, on the monotonic clock, for whoever keeps time."""
 
     @property
     def voiced(self) -> int:

@@ -281,6 +281,7 @@ class Recording:
             nothing_to_decode=lambda: self._happened(ending.NothingToDecode()),
             quiet=self._quiet,
             forecast=self._forecast if wants("partial") else None,
+            measured=summary.measuring(self._waterfall, self._report.event),
         )
         self._account = Account()
         return pipeline.transcribe(
@@ -390,9 +391,7 @@ class Recording:
         return summary.meta(self._info, self._spec, self._account, reason)
 
     def _timing(self) -> dict[str, Value]:
-        stages: dict[str, Value] = dict(self._waterfall.stages().items())
-        restarts = self._worker.restarts if self._worker is not None else 0
-        return {**summary.described(self._info), "stages": stages, "restarts": restarts}
+        return summary.timing(self._info, self._spec, self._waterfall, self._worker)
 
 
 def _start(action: Callable[[], None], name: str) -> None:

@@ -3,16 +3,19 @@
 import sys
 import threading
 import traceback
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from parakeet_coreml.audio.samples import SAMPLE_RATE, to_ms
 from parakeet_coreml.audio.source import Source
-from parakeet_coreml.backends.base import BackendInfo, BackendSpec
+from parakeet_coreml.backends.base import BackendInfo, BackendSpec, Supervised, Work
 from parakeet_coreml.errors import ParakeetError, SilentMicrophoneError
 from parakeet_coreml.protocol.json_lines import Value
+from parakeet_coreml.timing import Waterfall
 
 if TYPE_CHECKING:  # NumPy must not load before the microphone runs
     from parakeet_coreml.recognition.account import Account
+    from parakeet_coreml.recognition.fallback import Decoded
 
 UNREAD = "Error: stdout cannot be written; the rest of the text is lost"
 READER_LOST = "Error: nobody reads stdout any more; the recording was ended"
@@ -75,6 +78,65 @@ def unheard(account: "Account | None") -> str:
         return ""
     seconds = length_of(account.missed) / SAMPLE_RATE
     return f"no words were recognised in {seconds:.1f} s of sound like speech"
+
+
+def timing(
+    info: BackendInfo | None,
+    spec: BackendSpec | None,
+    waterfall: Waterfall,
+    worker: Supervised | None,
+) -> dict[str, Value]:
+    """Return what the `timing` line says; nothing in it that could not be measured."""
+    fields = described(info)
+    if info is None:
+        fields = {"backend": spec.backend, "model": spec.model} if spec is not None else {}
+    else:
+        # Nothing had to be compiled first where nothing ever is.
+        fields |= {"form": info.form} if info.form is not None else {}
+        fields["warm"] = info.warm is not False
+    stages, sums = dict[str, Value](waterfall.stages()), dict[str, Value](waterfall.sums())
+    windows: dict[str, Value] = {"windows": sums} if sums else {}
+    epoch = round(waterfall.epoch, 1)
+    restarts = worker.restarts if worker is not None else 0
+    return {**fields, "epoch_ms": epoch, "stages": stages, **windows, "restarts": restarts}
+
+
+def measuring(waterfall: Waterfall, event: Callable[..., None]) -> "Callable[[Decoded], None]":
+    """Return what takes each decoded window: its figures are added up, and told where wanted."""
+
+    def measured(decoded: "Decoded") -> None:
+        figures = window(decoded)
+        waterfall.mark("last_window", again=True)
+        event("window", index=waterfall.window(figures), **figures)
+
+    return measured
+
+
+def window(decoded: "Decoded") -> dict[str, int | float | bool]:
+    """Return the figures of one window, those of its stages only where they were measured."""
+    cut, work = decoded.window, decoded.work or Work()
+    audio = len(cut.audio) / SAMPLE_RATE
+    waited = None
+    if decoded.began is not None and cut.ready is not None:
+        waited = max(0.0, decoded.began - cut.ready)
+    times = {
+        "audio_ms": audio,
+        "waiting_ms": waited,
+        "elapsed_ms": decoded.elapsed,
+        "features_ms": work.features,
+        "encoder_ms": work.encoder,
+        "search_ms": work.search,
+    }
+    calls = {"predictor_calls": work.predictor, "joint_calls": work.joint}
+    return {
+        "start_ms": to_ms(cut.start),
+        "end_ms": to_ms(cut.stop),
+        **{name: round(1000 * s, 1) for name, s in times.items() if s is not None},
+        "tokens": len(decoded.hypothesis.tokens),
+        **{name: count for name, count in calls.items() if count is not None},
+        "retries": max(0, decoded.attempts - 1),
+        "ahead": decoded.ahead,
+    }
 
 
 def silent_microphone() -> SilentMicrophoneError:

@@ -66,7 +66,7 @@ def test_the_client_has_no_dependencies_and_a_name_of_its_own() -> None:
 
 def test_every_option_of_the_program_has_a_declaration(stage: Stage) -> None:
     help_text = stage.run("parakeet-coreml", "progressive-record", "--help").stdout
-    options = set(re.findall(r"^  --([a-z-]+)", help_text, re.MULTILINE))
+    options = set(re.findall(r"^  --([a-z0-9-]+)", help_text, re.MULTILINE))
     assert "chunk-seconds" in options
     declared = (EXAMPLES / "node-client" / "index.d.ts").read_text(encoding="utf-8")
     for option in options - {

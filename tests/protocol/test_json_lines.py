@@ -79,6 +79,7 @@ def record(told: JsonLines) -> None:
         stop=31 * SAMPLE_RATE + 8,
     )
     told.event("speech", state="end", t_ms=30_020)
+    told.event("window", index=0, audio_ms=15_000.0, encoder_ms=30.2, ahead=False)
     told.event(
         "timing", backend="onnx", model="tiny-en", compute_units="cpu", stages={"stop_ms": 3}
     )

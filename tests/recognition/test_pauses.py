@@ -116,7 +116,8 @@ def test_how_the_stream_is_cut_leaves_no_trace(seed: int, sizes: Sequence[int]) 
         pytest.skip("blocks of one sample take long")
     seconds = 6 if sizes == (1,) else 40
     audio = spoken(phrases(seed, seconds), seconds)
-    pieces, at = [], 0
+    pieces: list[Samples] = []
+    at = 0
     while at < len(audio):
         size = sizes[len(pieces) % len(sizes)]
         pieces.append(audio[at : at + size])

@@ -1,6 +1,8 @@
 """A backend out of three networks: what Core ML, ONNX Runtime and MLX share."""
 
+import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -8,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from parakeet_coreml.audio.samples import FRAME, Samples
-from parakeet_coreml.backends.base import Hypothesis, Token
+from parakeet_coreml.backends.base import Hypothesis, Token, Work
 from parakeet_coreml.backends.transducer.tdt import Decision, Emission, Networks, greedy
 from parakeet_coreml.backends.transducer.vocab import Vocab
 from parakeet_coreml.errors import BackendFailedError, ModelUnusableError
@@ -16,6 +18,21 @@ from parakeet_coreml.errors import BackendFailedError, ModelUnusableError
 HINT = "check its files with: parakeet-coreml models verify"
 
 P = TypeVar("P")
+
+
+@dataclass(slots=True)
+class Tally:
+    """What networks count and time of themselves, since the start of a window."""
+
+    features: float | None = None
+    """Seconds; None where the encoder's graph computes them."""
+    predictor: int = 0
+    joint: int = 0
+
+    def work(self, encoded: float, searched: float) -> Work:
+        """Return the work of a window, of seconds for encoding, features included, and search."""
+        encoder = encoded - (self.features or 0.0)
+        return Work(self.features, encoder, searched, self.predictor, self.joint)
 
 
 def decide(logits: NDArray[np.float32], blank: int) -> Decision:
@@ -55,11 +72,13 @@ class TransducerBackend(Generic[P]):
         *,
         max_samples: int,
         close: Callable[[], None] = lambda: None,
+        tally: Tally | None = None,
     ) -> None:
         self._networks: Networks[P] | None = networks
         self._vocab = vocab
         self._max_samples = max_samples
         self._close = close
+        self._tally = tally
 
     @property
     def max_samples(self) -> int:
@@ -77,9 +96,16 @@ class TransducerBackend(Generic[P]):
             raise ValueError("the backend is closed")
         if window.ndim != 1 or not 1 <= len(window) <= self._max_samples:
             raise ValueError(f"a window of shape {window.shape}, not of 1 to {self._max_samples}")
-        emissions = greedy(self._networks, self._networks.encode(window))
+        tally = self._tally or Tally()
+        tally.features, tally.predictor, tally.joint = None, 0, 0
+        began = time.perf_counter()
+        frames = self._networks.encode(window)
+        encoded = time.perf_counter()
+        emissions = greedy(self._networks, frames)
+        searched = time.perf_counter()
         tokens = (self._token(emission, len(window)) for emission in emissions)
-        return Hypothesis(tuple(token for token in tokens if token.piece))
+        work = tally.work(encoded - began, searched - encoded) if self._tally else None
+        return Hypothesis(tuple(token for token in tokens if token.piece), work)
 
     def close(self) -> None:
         """Let the networks go. A second call does nothing."""

@@ -22,6 +22,7 @@ from parakeet_coreml.backends.worker.wire import (
     SHIELDED,
     fields_of,
     fields_of_tokens,
+    fields_of_work,
     framed,
 )
 from parakeet_coreml.errors import ParakeetError
@@ -113,7 +114,7 @@ def _served(backend: Backend, seq: int, audio: bytearray) -> dict[str, object]:
         hypothesis = backend.transcribe(np.frombuffer(audio, dtype="<f4"))
     except ParakeetError as error:
         return {"seq": seq, "error": fields_of(error)}
-    return {"seq": seq, "tokens": fields_of_tokens(hypothesis)}
+    return {"seq": seq, "tokens": fields_of_tokens(hypothesis), **fields_of_work(hypothesis)}
 
 
 def _answer(fd: int, fields: Mapping[str, object]) -> None:

@@ -4,17 +4,19 @@
     answer: length, JSON           ◀──   a private copy of its fd 1
 
 The first answer is `{"ready": {…}}` or `{"failed": {…}}`, then one for each request, in order:
-`{"seq": 1, "tokens": [[id, piece, start, duration, probability], …]}`, or `{"seq": 1, "error":
-{…}}`. Anything else is a `BrokenError`.
+`{"seq": 1, "tokens": [[id, piece, start, duration, probability], …]}`, with `"work": [features,
+encoder, search, predictor, joint]` where the backend measures that, or `{"seq": 1, "error": {…}}`.
+Anything else is a `BrokenError`.
 """
 
 import json
+import math
 import signal
 import struct
 from collections.abc import Mapping
 
 from parakeet_coreml.audio.samples import SAMPLE_RATE
-from parakeet_coreml.backends.base import BackendInfo, Hypothesis, Token
+from parakeet_coreml.backends.base import WORK, BackendInfo, Hypothesis, Token, Work
 from parakeet_coreml.errors import ParakeetError
 
 REQUEST = struct.Struct("<II")
@@ -60,7 +62,25 @@ def hypothesis_from(answer: Mapping[str, object], *, seq: int, samples: int) -> 
     tokens = answer.get("tokens")
     if not isinstance(tokens, list):
         raise BrokenError("the worker gave an answer without tokens")
-    return Hypothesis(tuple(_token_from(token, samples) for token in tokens))
+    heard = tuple(_token_from(token, samples) for token in tokens)
+    return Hypothesis(heard, _work_from(answer.get("work")))
+
+
+def _work_from(fields: object) -> Work | None:
+    if fields is None:
+        return None
+    match fields:
+        case [
+            (float() | int() | None) as features,
+            (float() | int() | None) as encoder,
+            (float() | int() | None) as search,
+            (int() | None) as predictor,
+            (int() | None) as joint,
+        ]:
+            figures = (features, encoder, search, predictor, joint)
+            if all(figure is None or 0 <= figure < math.inf for figure in figures):
+                return Work(features, encoder, search, predictor, joint)
+    raise BrokenError(f"the worker gave impossible figures: {str(fields)[:80]}")
 
 
 def _token_from(fields: object, samples: int) -> Token:
@@ -90,8 +110,9 @@ def info_from(fields: object) -> BackendInfo:
             "max_samples": int(most),
             "load_ms": int(ms),
             "warm": None | bool() as warm,
-        } if most > 0 <= ms:
-            return BackendInfo(backend, model, units, runtime, most, ms, warm)
+            **more,
+        } if most > 0 <= ms and isinstance(form := more.get("form"), str | None):
+            return BackendInfo(backend, model, units, runtime, most, ms, warm, form)
     raise BrokenError("the worker did not say what it loaded")
 
 
@@ -112,6 +133,12 @@ def framed(fields: Mapping[str, object]) -> bytes:
 def fields_of_tokens(hypothesis: Hypothesis) -> list[list[object]]:
     """Return the tokens of a window as JSON has them."""
     return [[t.id, t.piece, t.start, t.duration, t.probability] for t in hypothesis.tokens]
+
+
+def fields_of_work(hypothesis: Hypothesis) -> dict[str, object]:
+    """Return what a window took as JSON has it; nothing where it was not measured."""
+    work = hypothesis.work
+    return {} if work is None else {"work": [getattr(work, name) for name in WORK]}
 
 
 def fields_of(error: ParakeetError) -> dict[str, str]:

@@ -27,12 +27,16 @@ test("a file is transcribed, with levels and words on the way", async () => {
   const dictation = dictate({ input: SPEECH, events: ["level", "timing"], words: true, meta: true });
   const types = new Set();
   let words = [];
+  let stages;
   for await (const event of dictation) {
     types.add(event.type);
+    assert.ok(Math.abs(event.received_ms - Date.now()) < 60_000);
+    if (event.type === "timing") stages = event.stages;
     if (event.type === "chunk") words = words.concat(event.words.map((word) => word.text));
   }
   assert.deepEqual([...types].sort(), "chunk done hello level ready timing".split(" "));
   assert.equal(words.join(" "), WORDS);
+  assert.ok(stages.key_ms < 0, "the key was pressed before the program began");
   const done = await dictation.finished;
   assert.equal(done.full_text, WORDS);
   assert.equal(done.stop_reason, "end_of_input");
