@@ -1,5 +1,5 @@
-# Every target sets up what it needs; none wants to be told anything first.
-PYTHON ?= python3
+# Every target sets up what it needs; none wants to be told anything first. PYTHON=… names another
+# interpreter than python3: `build/venv.sh` finds one, or says what is needed.
 VENV := .venv
 EXTRAS ?= dev
 BIN := $(VENV)/bin
@@ -9,19 +9,26 @@ PARITY_VENV := .venv-parity
 APP_VENV := .venv-app
 # What `make coverage` runs; COVERED=tests/backends for a part.
 COVERED ?=
+# What `make test` and `make fresh` run; all of it by default.
+TESTS ?=
+export TESTS
 APP := dist/parakeet-coreml/parakeet-coreml
 
-.PHONY: help run test check fix parity bench ramp traced coverage app app-test dist clean
+# An environment whose interpreter is gone, or is not the one PYTHON names now, is made again.
+broken = $(if $(shell PYTHON='$(PYTHON)' build/venv.sh --whole $(1)),,again)
+
+.PHONY: again help run test check fix parity bench ramp traced coverage app app-test dist fresh clean
 .DEFAULT_GOAL := run
 
 help: ## list what can be made
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-10s %s\n", $$1, $$2}'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "make %-10s %s\n", $$1, $$2}'
+	@echo "PYTHON=/path/to/python3.13 after it chooses the interpreter; 3.11 to 3.13 will do"
 
 run: $(VENV)/.run ## transcribe the bundled speech with the built-in model
 	$(BIN)/parakeet-coreml progressive-record --model tiny-en --backend onnx --input $(SAMPLE)
 
-test: $(VENV)/.dev ## run the tests
-	$(BIN)/python -P -m pytest
+test: $(VENV)/.dev ## run the tests; TESTS=tests/audio runs some
+	$(BIN)/python -P -m pytest $(TESTS)
 
 check: $(VENV)/.dev ## format, lint, types, then the tests
 	$(BIN)/ruff format --check .
@@ -55,6 +62,7 @@ coverage: $(VENV)/.dev ## branch coverage, the processes' too: slow, it is no pa
 app: $(APP_VENV)/.app ## freeze the program into dist/parakeet-coreml, which needs no Python
 	PYTHONHASHSEED=0 PYINSTALLER_ZLIB_COMPRESSION_LEVEL=0 $(APP_VENV)/bin/python -P -m PyInstaller --noconfirm --log-level WARN \
 	  --distpath dist --workpath dist/.work build/parakeet-coreml.spec
+	$(APP_VENV)/bin/python -P build/commands.py dist/parakeet-coreml
 	$(APP_VENV)/bin/python -P build/check_bundle.py dist/parakeet-coreml \
 	  --report dist/.work/parakeet-coreml/warn-parakeet-coreml.txt
 
@@ -66,30 +74,31 @@ dist: $(VENV)/.dev ## make sdist and wheel, man page and completions; try the wh
 	rm -f dist/*.whl dist/*.tar.gz
 	$(BIN)/python -P -m build --outdir dist .
 	$(BIN)/python -P build/commands.py dist
-	build/smoke.sh dist/*.whl $(PYTHON)
+	build/smoke.sh dist/*.whl $(BIN)/python
+
+fresh: ## try the README's commands on a bare Debian, as an ordinary user (needs root, debootstrap)
+	build/fresh.sh
 
 clean: ## remove everything that was made
 	rm -rf .coverage .coverage.* $(VENV) $(PARITY_VENV) $(APP_VENV) dist .pytest_cache .ruff_cache .mypy_cache .hypothesis
 
-$(VENV)/.run: pyproject.toml
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+$(VENV)/.run $(VENV)/.dev $(PARITY_VENV)/.parity $(APP_VENV)/.app: export PYTHON := $(PYTHON)
+
+$(VENV)/.run: pyproject.toml $(call broken,$(VENV))
+	@build/venv.sh $(VENV) .
 	@touch $@
 
-$(VENV)/.dev: pyproject.toml
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[$(EXTRAS)]'
+$(VENV)/.dev: pyproject.toml $(call broken,$(VENV))
+	@build/venv.sh $(VENV) '.[$(EXTRAS)]'
 	@touch $@
 
 # Of its own: PyTorch and coremltools' converters are large, and neither the program nor its tests use them.
 $(PARITY_VENV)/.parity: pyproject.toml models/convert/requirements.txt
-	$(PYTHON) -m venv $(PARITY_VENV)
-	$(PARITY_VENV)/bin/python -m pip install --quiet --disable-pip-version-check \
-	  --requirement models/convert/requirements.txt --editable .
+	@build/venv.sh $(PARITY_VENV) . --requirement models/convert/requirements.txt
 	@touch $@
 
 # Of its own: PyInstaller takes whatever it finds, and the tests bring much that must not get in.
 $(APP_VENV)/.app: pyproject.toml
-	$(PYTHON) -m venv --clear $(APP_VENV)
-	$(APP_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[app]'
+	@rm -rf $(APP_VENV)
+	@build/venv.sh $(APP_VENV) '.[app]'
 	@touch $@

@@ -30,8 +30,8 @@ class Component:
     variants: tuple[str, ...] = ("coreml", "portable")
 
 
-OPTIONAL = {"system libraries", "Core ML binding", "tiny-en"}
-"""Components that some machines have no use for."""
+OPTIONAL = {"system libraries", "OpenSSL", "Core ML binding", "tiny-en"}
+"""Components that some machines have no use for; a standalone Python has OpenSSL inside itself."""
 
 _LIB = r"(\.so|\.dylib)[.\d]*"
 _INNER = r"(_internal/|Contents/Frameworks/)?"
@@ -47,7 +47,7 @@ COMPONENTS = (
     Component("OpenSSL", _INNER + rf"lib(ssl|crypto)([.-]3)?{_LIB}", 9),
     Component(
         "system libraries",
-        _INNER + rf"lib(z|bz2|lzma|ffi|uuid|mpdec|stdc\+\+|gcc_s){_LIB}",
+        _INNER + rf"lib(z|bz2|lzma|ffi|uuid|mpdec|expat|stdc\+\+|gcc_s){_LIB}",
         5,
     ),
     Component(
@@ -72,6 +72,7 @@ COMPONENTS = (
     Component("sample", _INNER + r"parakeet_coreml/samples/speech\.(wav|txt)", 2),
     Component("tiny-en", _INNER + r"parakeet_coreml/tiny_en/[\w./-]+", 60),
     Component("versions", _INNER + r"[\w.]+-[\w.]+\.dist-info/METADATA", 0.2),
+    Component("man page and completions", r"share/(man|bash-completion|zsh|fish)/[\w./-]+", 0.1),
     Component("licences", _INNER + r"licences/[\w./-]+", 1),
 )
 

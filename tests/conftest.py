@@ -12,7 +12,6 @@ from importlib.metadata import PackageNotFoundError, version
 import pytest
 from hypothesis import HealthCheck, settings
 from pulse import PulseServer, remove_jack_table
-from support import requires
 
 settings.register_profile(
     "dev", max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow]
@@ -63,7 +62,5 @@ def _version(name: str) -> str:
 @pytest.fixture
 def pulse() -> Iterator[PulseServer]:
     """Give a private PulseAudio server with one microphone, and stop it afterwards."""
-    requires("PulseAudio", present=bool(shutil.which("pulseaudio") and shutil.which("pactl")))
-    requires("PortAudio", present=find_library("portaudio") is not None)
     with PulseServer() as server:
         yield server

@@ -20,11 +20,13 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterator
+from ctypes.util import find_library
 from pathlib import Path
 from typing import Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from support import requires
 
 RATE = 44_100
 """Rate of every microphone here, in Hz."""
@@ -58,10 +60,13 @@ def remove_jack_table() -> None:
 class PulseServer:
     """A PulseAudio server of its own in a temporary folder, of which nothing stays.
 
-    `mics` maps the name PortAudio shows to the source behind it; the first is the default.
+    `mics` maps the name PortAudio shows to the source behind it; the first is the default. Where
+    PulseAudio or PortAudio is absent, the test that asks for one is skipped.
     """
 
     def __init__(self, *names: str) -> None:
+        requires("PulseAudio", present=bool(shutil.which("pulseaudio") and shutil.which("pactl")))
+        requires("PortAudio", present=find_library("portaudio") is not None)
         self._folder = tempfile.TemporaryDirectory(prefix="pulse-")
         home = Path(self._folder.name)
         # Not pytest's own folder: the path of a socket must stay under 108 bytes.

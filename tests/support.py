@@ -4,6 +4,28 @@ import os
 
 import pytest
 
+HOW = {
+    "PulseAudio": "pulseaudio pulseaudio-utils libasound2-plugins",
+    "PortAudio": "libportaudio2",
+    "JACK behind PortAudio": "libportaudio2",
+    "Node": "nodejs",
+    "node": "nodejs",
+    "npm": "npm",
+    "the TypeScript compiler": "node-typescript",
+    "Chromium": "chromium-headless-shell",
+    "jq": "jq",
+    "bash": "bash",
+    "python3": "python3",
+    "strace": "strace",
+    "groff": "groff-base",
+    "man": "man-db",
+    "shellcheck": "shellcheck",
+}
+"""Debian packages by the part they bring, for people whose tests are left out."""
+
+EXTRA = {"mlx": "mlx"}
+"""Extras of ours, likewise: `pip install -e '.[mlx]'`."""
+
 
 def requires(part: str, *, present: bool) -> None:
     """Skip the test, and say why, where a part of the system is absent.
@@ -14,4 +36,6 @@ def requires(part: str, *, present: bool) -> None:
         return
     if os.environ.get("PARAKEET_REQUIRE_ALL") == "1":
         pytest.fail(f"{part} is absent, and PARAKEET_REQUIRE_ALL=1 asks for it")
-    pytest.skip(f"{part} is absent")
+    how = f"; on Debian: apt install {HOW[part]}" if part in HOW else ""
+    how = f"; pip install -e '.[{EXTRA[part]}]'" if part in EXTRA else how
+    pytest.skip(f"{part} is absent{how}")

@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -15,7 +14,6 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from pulse import RATE, Pcm, PulseServer
-from support import requires
 
 RAMP_SECONDS = int(os.environ.get("PARAKEET_RAMP_SECONDS", "20"))
 """How long the drop detector listens; 60 for a release."""
@@ -253,7 +251,6 @@ def test_a_wedged_server_is_given_up_at_the_deadline(pulse: PulseServer, record:
 
 @pytest.fixture
 def desk_and_headset() -> Iterator[PulseServer]:
-    requires("PulseAudio", present=bool(shutil.which("pulseaudio")))
     with PulseServer("Desk Microphone", "Headset") as server:
         yield server
 

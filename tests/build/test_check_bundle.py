@@ -40,7 +40,19 @@ LINUX = {
     "_internal/parakeet_coreml/samples/speech.wav": 1,
     "_internal/licences/numpy/LICENSE.txt": 1,
     "_internal/numpy-2.4.6.dist-info/METADATA": 1,
+    "share/man/man1/parakeet-coreml.1": 1,
+    "share/zsh/site-functions/_parakeet-coreml": 1,
 }
+DEBIAN = {**LINUX, "_internal/libexpat.so.1": 1}
+"""Debian's Python takes expat from the system."""
+
+STANDALONE = {
+    path: size
+    for path, size in LINUX.items()
+    if not path.startswith(("_internal/libssl", "_internal/libcrypto"))
+}
+"""A standalone Python (uv's) has OpenSSL inside itself."""
+
 
 MAC = {
     "parakeet-coreml": 3 * MB,
@@ -59,10 +71,16 @@ MAC = {
     "_internal/parakeet_coreml/samples/speech.wav": 1,
     "_internal/licences/numpy/LICENSE.txt": 1,
     "_internal/numpy-2.4.6.dist-info/METADATA": 1,
+    "share/man/man1/parakeet-coreml.1": 1,
+    "share/zsh/site-functions/_parakeet-coreml": 1,
 }
 
 
-@pytest.mark.parametrize(("files", "variant"), [(LINUX, "portable"), (MAC, "coreml")])
+@pytest.mark.parametrize(
+    ("files", "variant"),
+    [(LINUX, "portable"), (DEBIAN, "portable"), (STANDALONE, "portable"), (MAC, "coreml")],
+    ids=["linux", "debian", "standalone", "mac"],
+)
 def test_a_folder_as_it_should_be_passes(files: dict[str, int], variant: str) -> None:
     weights, wrong = weigh(files, variant)
     assert wrong == []

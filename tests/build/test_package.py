@@ -3,9 +3,11 @@
 import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
 import tarfile
+import tomllib
 import zipfile
 from pathlib import Path
 
@@ -42,8 +44,45 @@ def in_package() -> set[str]:
 
 
 def test_the_wheel_has_every_file_of_the_package_and_no_other(wheel: zipfile.ZipFile) -> None:
+    pages = {name for name in wheel.namelist() if ".data/data/share/" in name}
     names = {name for name in wheel.namelist() if ".dist-info/" not in name}
-    assert names == in_package()
+    assert names - pages == in_package()
+    assert {name.partition(".data/data/")[2] for name in pages} == {
+        "share/man/man1/parakeet-coreml.1",
+        "share/bash-completion/completions/parakeet-coreml",
+        "share/zsh/site-functions/_parakeet-coreml",
+        "share/fish/vendor_completions.d/parakeet-coreml.fish",
+    }
+
+
+ALONE = """
+import runpy, sys
+
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in sys.argv[3:]:
+            raise ModuleNotFoundError(name)
+
+sys.meta_path.insert(0, Absent())
+runpy.run_path(sys.argv[2], run_name="__main__")
+"""
+
+
+def test_the_pages_are_made_with_what_a_build_brings(tmp_path: Path) -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    hook = project["tool"]["hatch"]["build"]["targets"]["wheel"]["hooks"]["custom"]
+    brought = {re.split(r"[<>=]", name)[0] for name in hook["dependencies"]}
+    names = {re.split(r"[<>=]", name)[0] for name in project["project"]["dependencies"]}
+    command: list[str | Path] = [
+        sys.executable,
+        "-c",
+        ALONE,
+        tmp_path,
+        ROOT / "build" / "commands.py",
+    ]
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    subprocess.run([*command, *sorted(names - brought)], check=True, env=env, capture_output=True)
+    assert (tmp_path / "share" / "man" / "man1" / "parakeet-coreml.1").is_file()
 
 
 def test_what_is_not_python_is_in_it_whole(wheel: zipfile.ZipFile) -> None:

@@ -62,7 +62,7 @@ class Node:
 
 @pytest.fixture
 def node(room: PulseServer, tmp_path: Path) -> Iterator[Callable[[str], Node]]:
-    requires("Node.js", present=shutil.which("node") is not None)
+    requires("Node", present=shutil.which("node") is not None)
     started: list[Node] = []
 
     def begin(way: str) -> Node:

@@ -27,6 +27,7 @@ ROOMS = (
     "protocol",
     "checks",
     "recording",
+    "dictation",
     "cli",
     "__main__",
 )
