@@ -12,7 +12,7 @@ from parakeet_coreml.recognition.fallback import Decoded, decode_with_fallback
 from parakeet_coreml.recognition.geometry import Geometry
 from parakeet_coreml.recognition.merge import Seam
 from parakeet_coreml.recognition.windows import Stretches, Window, into_windows, outside
-from parakeet_coreml.recognition.words import Word, words_of
+from parakeet_coreml.recognition.words import Word, glued, in_turn, words_of
 
 BACKLOG = 600 * SAMPLE_RATE
 """A live recording ends when transcription is this far behind: 10 min of audio."""
@@ -72,7 +72,7 @@ def transcribe(
     """
     heard = _heard(audio, monitor)
     windows = _ahead(into_windows(heard, geometry), monitor)
-    return _lines(decode_with_fallback(windows, backend), monitor)
+    return _lines(decode_with_fallback(windows, backend), monitor, geometry.overlap)
 
 
 def _heard(audio: Iterable[Samples], monitor: Monitor) -> Iterator[Samples]:
@@ -126,31 +126,35 @@ def _overload() -> OverloadError:
     )
 
 
-def _lines(decoded: Iterable[Decoded], monitor: Monitor) -> Iterator[Line]:
+def _lines(decoded: Iterable[Decoded], monitor: Monitor, overlap: int) -> Iterator[Line]:
     """Join windows at their seams; the last line carries what was still held back.
 
     A backend that is gone for good ends the recording, but not without the words already heard.
     """
     seam = Seam()
     words: list[Word] = []
-    elapsed, start, stop = 0.0, 0, 0
+    elapsed, start, stop, spoken = 0.0, 0, 0, 0
     gone: ParakeetError | None = None
     try:
         for result in decoded:
             window, stop = result.window, result.window.stop
             _account(monitor, result)
             heard = words_of(result.hypothesis.tokens)
-            fresh, seam = seam.join(heard, cut=window.cut, stop=window.stop)
-            words += fresh
+            fresh, seam = seam.join(
+                heard, start=window.start, cut=window.cut, stop=window.stop, overlap=overlap
+            )
+            words = glued([*words, *fresh])
             elapsed += result.elapsed
             if window.closes_line and (words or window.voiced or not window.final):
+                words = in_turn(words, spoken)
+                spoken = words[-1].stop if words else spoken
                 yield Line(tuple(words), seam.held, start, window.cut, elapsed)
                 words, elapsed, start = [], 0.0, window.cut
     except ParakeetError as error:
         gone = error
-    words += seam.held
+    words = glued([*words, *seam.held])
     if words:
-        yield Line(tuple(words), (), start, stop, elapsed)
+        yield Line(tuple(in_turn(words, spoken)), (), start, stop, elapsed)
     _account_rest(monitor, gone)
 
 

@@ -54,6 +54,7 @@ PURE = {
     "audio.samples",
     "backends.transducer.mel",
     "backends.transducer.tdt",
+    "recognition.crossing",
     "recognition.energy",
     "recognition.geometry",
     "recognition.merge",

@@ -737,7 +737,7 @@ def test_a_line_has_the_decoding_time_of_all_windows_behind_it() -> None:
         )
         for at, closes, elapsed in ((0, False, 1.0), (13, True, 2.0), (26, True, 4.0))
     ]
-    assert [line.elapsed for line in pipeline._lines(decoded, monitor)] == [3.0, 4.0]
+    assert [line.elapsed for line in pipeline._lines(decoded, monitor, 0)] == [3.0, 4.0]
 
 
 def test_speech_is_missed_where_no_look_heard_a_word() -> None:
