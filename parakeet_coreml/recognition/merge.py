@@ -5,7 +5,8 @@ window prints its words up to its cut and holds back the rest. The later one res
 printed word: behind the same word if it heard it (same letters, start within `REACH`), else at the
 first held word if it heard that, else at its first word centred after the cut. Held words are used
 only where the later window has nothing. Printed words never change, the decoder's order is never
-changed, and no word is made of pieces of two windows.
+changed, and no word is made of pieces of two windows but one that crosses the whole overlap
+(`crossing`).
 
     pairs  = monotone alignment of (printed + held) with the later window's words
     resume = after pair(last printed) | at pair(first held) | first centre after the cut
@@ -17,10 +18,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from parakeet_coreml.audio.samples import FRAME, SAMPLE_RATE
-from parakeet_coreml.recognition.words import Word, key_of
-
-REACH = 8 * FRAME
-"""Two windows may time the same word this much apart, in samples: 0.64 s."""
+from parakeet_coreml.recognition.crossing import (
+    REACH,
+    apart,
+    crosses,
+    headed,
+    parted,
+    with_whole_head,
+)
+from parakeet_coreml.recognition.words import Word, glued, key_of
 
 LOOSE = 6 * FRAME
 """Without a common word, resume at most this long after the last printed word ended."""
@@ -43,23 +49,48 @@ class Seam:
     stop: int = 0
     """Sample after the window's last."""
 
-    def join(self, words: Sequence[Word], *, cut: int, stop: int) -> tuple[list[Word], "Seam"]:
+    def join(
+        self,
+        words: Sequence[Word],
+        *,
+        cut: int,
+        stop: int,
+        start: int | None = None,
+        overlap: int = 0,
+    ) -> tuple[list[Word], "Seam"]:
         """Merge the words of the next window; return the words to print now and the next seam.
 
-        Times count from the start of the recording. `cut` and `stop` are the next window's own;
-        for the last window both are the end of the recording, and nothing is held.
+        Times count from the start of the recording. `start`, `cut` and `stop` are the next
+        window's own; for the last window `cut` and `stop` are the end of the recording, and nothing
+        is held. The window after it begins `overlap` before `stop`. Without `start` and `overlap`
+        no word is taken apart.
         """
-        joined = list(_resumed(self, words))
+        joined, due = parted(
+            self._joined(words, stop if start is None else start),
+            cut=cut,
+            stop=stop,
+            overlap=overlap,
+        )
         # Words may be centred past the end: one on the last frame, or one that was held.
-        due = (i for i, word in enumerate(joined) if word.centre < cut or cut >= stop)
-        last = max(due, default=-1)
-        fresh, held = joined[: last + 1], joined[last + 1 :]
+        due = len(joined) if cut >= stop else due
+        fresh, held = joined[:due], joined[due:]
         printed = [w for w in (*self.printed, *fresh) if w.stop > stop - MEMORY]
         return fresh, Seam(tuple(printed), tuple(held), max(cut, self.cut), max(stop, self.stop))
 
     def released(self) -> "Seam":
         """Return the seam behind a pause: what was held back is printed."""
         return replace(self, printed=(*self.printed, *self.held), held=())
+
+    def _joined(self, words: Sequence[Word], start: int) -> list[Word]:
+        """Return what follows the printed words, a word across the whole overlap put together."""
+        if not crosses(self.printed, self.held, words, start, self.stop):
+            return list(_resumed(self, with_whole_head((*self.printed, *self.held), words, start)))
+        printed, held = (apart(w, start, self.stop) for w in (self.printed, self.held))
+        later = headed((*self.printed, *self.held), apart(words, start, self.stop))
+        # What lies before the later window cannot be contradicted by it.
+        first = next((i for i, w in enumerate(held) if w.centre >= start), len(held))
+        seam = replace(self, printed=(*printed, *held[:first]), held=tuple(held[first:]))
+        return glued([*held[:first], *_resumed(seam, later)])
 
 
 def _resumed(seam: Seam, words: Sequence[Word]) -> Iterator[Word]:
@@ -144,7 +175,9 @@ def _resume(seam: Seam, later: Sequence[Word], pairs: dict[int, int]) -> int:
     if last in pairs:
         return pairs[last] + 1
     if first_held in pairs:
-        return pairs[first_held]
+        # Where the windows disagree, the word may be paired with a copy that lies on a printed one.
+        taken = last >= 0 and _coincide(seam.printed[last], later[pairs[first_held]])
+        return pairs[first_held] + taken
     low = max((j + 1 for i, j in pairs.items() if i < last), default=0)
     high = min((j for i, j in pairs.items() if i > last), default=len(later))
     if last < 0:
@@ -154,6 +187,12 @@ def _resume(seam: Seam, later: Sequence[Word], pairs: dict[int, int]) -> int:
     limit = min(seam.cut, ended + LOOSE)
     fitting = (j for j in range(low, high) if later[j].centre > limit and later[j].centre >= ended)
     return next(fitting, high)
+
+
+def _coincide(word: Word, other: Word) -> bool:
+    """Tell whether two words lie in the same place: only one of them was said."""
+    shared = min(word.stop, other.stop) - max(word.start, other.start)
+    return 4 * shared >= 3 * max(word.stop - word.start, other.stop - other.start)
 
 
 def _fills(
@@ -170,7 +209,8 @@ def _fills(
             run.append(seam.held[i - first])
             continue
         if run and after == before:
-            fills.setdefault(before, []).extend(run)
+            kept = [w for w in run if not _coincide(w, later[before])]
+            fills.setdefault(before, []).extend(kept)
         elif run:
             _fill_gaps(
                 seam, later, run, range(before, len(later) if after is None else after), fills

@@ -24,6 +24,9 @@ FLOOR_SPAN = 30 * SAMPLE_RATE // energy.TICK
 FLOOR_EVERY = 25
 """Ticks between two updates of the noise floor: 0.5 s."""
 
+MUTED = 14 * SAMPLE_RATE
+"""Zeros for so long after there was sound: switched off midway. A noise gate gives shorter ones."""
+
 Emit = Callable[..., None]
 """Takes the name of an event and its fields."""
 
@@ -37,19 +40,21 @@ class LevelMeter:
     """Listens to the 16 kHz audio as it comes; costs next to nothing where nobody asked.
 
     `level` and `speaking` take the fields of those events, None where they are not wanted; `silent`
-    is called once when the first `silent_after` samples are all zero.
+    is told False once when the first `silent_after` samples are all zero, and True whenever `MUTED`
+    samples in a row are after there was sound.
     """
 
     def __init__(
         self,
         *,
-        silent: Callable[[], None],
+        silent: Callable[[bool], None],
         silent_after: int,
         level: Emit | None,
         speaking: Emit | None,
     ) -> None:
         self._silent = silent
         self._silent_after = silent_after
+        self._zeros = 0
         self._level, self._speaking = level, speaking
         self._rest = np.empty(0, dtype=np.float32)
         self._levels: deque[float] = deque(maxlen=FLOOR_SPAN)
@@ -63,13 +68,25 @@ class LevelMeter:
         """Listen to one piece of audio that begins at sample `start`."""
         if not self.sounded:
             self._look_for_sound(block, start)
+        if self.sounded:
+            self._look_for_mute(block)
         if self._level is not None or self._speaking is not None:
             self._listen(block, start)
 
     def _look_for_sound(self, block: Samples, start: int) -> None:
         self.sounded = bool(block.any())
         if not self.sounded and start < self._silent_after <= start + len(block):
-            self._silent()
+            self._silent(False)  # noqa: FBT003  what `silent` is told
+
+    def _look_for_mute(self, block: Samples) -> None:
+        """Tell each run of zeros that grows long, once; it may span many blocks."""
+        sound = np.flatnonzero(block)
+        edges = np.concatenate(([-1 - self._zeros], sound, [len(block)]))
+        told = self._zeros >= MUTED
+        lengths = np.diff(edges)[int(told) :] - 1
+        self._zeros = int(edges[-1] - edges[-2]) - 1
+        for _ in range(int(np.count_nonzero(lengths >= MUTED))):
+            self._silent(True)  # noqa: FBT003  what `silent` is told
 
     def _listen(self, block: Samples, start: int) -> None:
         audio = np.concatenate((self._rest, block))
@@ -107,7 +124,8 @@ class LevelMeter:
 def _level_of(span: Samples) -> dict[str, float | int | bool]:
     peak = float(np.abs(span).max())
     return {
-        "rms_db": decibels(float(np.sqrt(np.mean(np.square(span))))),
+        # About its mean, as in `energy`: a constant offset is not sound.
+        "rms_db": decibels(float(span.std(dtype=np.float64))),
         "peak_db": decibels(peak),
         "clipping": peak >= CLIPPING,
     }

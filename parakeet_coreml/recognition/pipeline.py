@@ -15,7 +15,7 @@ from parakeet_coreml.recognition.live import Forecast, after_line
 from parakeet_coreml.recognition.merge import Seam
 from parakeet_coreml.recognition.speculation import SpeculatingBackend
 from parakeet_coreml.recognition.windows import Window, outside
-from parakeet_coreml.recognition.words import Word, words_of
+from parakeet_coreml.recognition.words import Word, glued, in_turn, words_of
 
 READ_AHEAD = 2
 """Windows a file is read ahead of the model; a microphone is never kept waiting."""
@@ -72,22 +72,34 @@ def transcribe(
         budget=speculating if plan.speculates else None,
     )
     cutter.start(audio)
-    return _Lines(intake, speculating, listener, account).run()
+    return _Lines(
+        intake,
+        speculating,
+        overlap=plan.geometry.overlap,
+        listener=listener,
+        account=account,
+    ).run()
 
 
 class _Lines:
     """Decodes what the intake holds, and joins windows at their seams."""
 
     def __init__(
-        self, intake: Intake, backend: SpeculatingBackend, listener: Listener, account: Account
+        self,
+        intake: Intake,
+        backend: SpeculatingBackend,
+        *,
+        overlap: int,
+        listener: Listener,
+        account: Account,
     ) -> None:
-        self._intake, self._backend = intake, backend
+        self._intake, self._backend, self._overlap = intake, backend, overlap
         self._listener, self._account = listener, account
         self._decoder = Decoder(backend)
         self._seam = Seam()
         self._words: list[Word] = []
         self._elapsed = 0.0
-        self._start = self._stop = 0
+        self._start = self._stop = self._spoken = 0
         self._forecast = Forecast()
 
     def run(self) -> Iterator[Line]:
@@ -116,11 +128,12 @@ class _Lines:
         for result in self._decoded(window):
             self._listener.measured(result)
             _book(self._account, self._listener, result)
-            self._words += self._joined(result)
+            fresh, self._seam = self._joined(self._seam, result)
+            self._words = glued([*self._words, *fresh])
             self._elapsed += result.elapsed
         self._stop = window.stop
         if window.at_pause and window.cut >= window.stop:
-            self._words += self._seam.held
+            self._words = glued([*self._words, *self._seam.held])
             self._seam = self._seam.released()
         if window.closes_line:
             if self._words or not (window.at_pause or (window.final and not window.voiced)):
@@ -139,19 +152,22 @@ class _Lines:
         took = self._backend.seconds - seconds
         return [*across, replace(result, elapsed=took, ahead=True)]
 
-    def _joined(self, result: Decoded) -> list[Word]:
-        window, heard = result.window, words_of(result.hypothesis.tokens)
-        fresh, self._seam = self._seam.join(heard, cut=window.cut, stop=window.stop)
-        return fresh
+    def _joined(self, seam: Seam, result: Decoded) -> tuple[list[Word], Seam]:
+        window, words = result.window, words_of(result.hypothesis.tokens)
+        return seam.join(
+            words, start=window.start, cut=window.cut, stop=window.stop, overlap=self._overlap
+        )
 
     def _line(self, stop: int) -> Line:
-        line = Line(tuple(self._words), self._seam.held, self._start, stop, self._elapsed)
+        words = in_turn(self._words, self._spoken)
+        self._spoken = words[-1].stop if words else self._spoken
+        line = Line(tuple(words), self._seam.held, self._start, stop, self._elapsed)
         self._words, self._elapsed, self._start = [], 0.0, stop
         return line
 
     def _rest(self) -> Iterator[Line]:
         """Yield the line of what is left at an end, if anything is."""
-        self._words += self._seam.held
+        self._words = glued([*self._words, *self._seam.held])
         self._seam = Seam()
         if self._words:
             yield self._line(self._stop)
@@ -176,10 +192,9 @@ class _Lines:
                 results, _ = self._decoder.decode(window)
             fresh, seam = list[Word](), self._seam
             for result in results:
-                words = words_of(result.hypothesis.tokens)
-                more, seam = seam.join(words, cut=result.window.cut, stop=result.window.stop)
+                more, seam = self._joined(seam, result)
                 fresh += more
-            self._tell(self._words, (*fresh, *seam.held), window.stop)
+            self._tell(self._words, glued([*fresh, *seam.held]), window.stop)
 
     def _tell(self, settled: Iterable[Word], still_open: Iterable[Word], at: int) -> None:
         """Forecast the open line, if that changes anything."""

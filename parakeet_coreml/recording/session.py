@@ -360,10 +360,9 @@ class Recording:
         self._happened(ending.Failed(error.name, error.exit_code))
         self._notices.fail(error)
 
-    def _warn_silence(self) -> None:
+    def _warn_silence(self, sounded: bool) -> None:  # noqa: FBT001  it is the whole message
         if self._options.input == "mic":
-            message = "the microphone gives only digital silence: muted, or no permission"
-            self._warn("mic_silent", message)
+            self._warn("mic_silent", summary.MUTED if sounded else summary.SILENT)
 
     def _judge_silence(self) -> None:
         """Tell at the end what was not speech, and what was speech to nobody."""

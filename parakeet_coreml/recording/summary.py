@@ -19,6 +19,8 @@ if TYPE_CHECKING:  # NumPy must not load before the microphone runs
 
 UNREAD = "Error: stdout cannot be written; the rest of the text is lost"
 READER_LOST = "Error: nobody reads stdout any more; the recording was ended"
+SILENT = "the microphone gives only digital silence: muted, or no permission"
+MUTED = "the microphone has gone silent: only digital zeros come, as from one that is muted"
 
 UNREAD_TOLERANCE = 0.05
 """Seconds of a file that may be left unread in silence: a rest that resampling rounds away."""

@@ -55,6 +55,7 @@ PURE = {
     "audio.samples",
     "backends.transducer.mel",
     "backends.transducer.tdt",
+    "recognition.crossing",
     "recognition.endpoint",
     "recognition.energy",
     "recognition.geometry",

@@ -197,6 +197,21 @@ def test_an_invented_word_on_the_last_frames_needs_a_long_silence_after_it() -> 
     assert text_of(merged(Views(earlier, later, 175, 187))) == "so yeah next"
 
 
+@pytest.mark.parametrize("cut", range(168, 182))
+def test_two_words_in_the_same_place_are_one_word(cut: int) -> None:
+    # Half a second late, the later window's copies are paired with the wrong ones.
+    said = ("eight", 156), ("six", 162), ("six", 169), ("eight", 175), ("six", 182)
+    late = ("eight", 162.5), ("six", 168.5), ("six", 175.5), ("eight", 181.5), ("stop", 187.5)
+    earlier, later = (
+        [Word(text, round(at * FRAME), round((at + 3) * FRAME), (0.9,)) for text, at in words]
+        for words in (said, late)
+    )
+    first, second = joined(earlier, later, cut=cut, stop=187)
+    near = [w for w in first + second if 174 * FRAME <= w.start <= 176 * FRAME]
+    assert len(near) == 1
+    assert text_of(first + second).endswith("eight stop")
+
+
 @pytest.mark.parametrize(("gap", "printed"), [(8, "so um next"), (6, "so um next"), (5, "so next")])
 def test_a_held_word_needs_room_in_the_later_window(gap: int, printed: str) -> None:
     earlier = [word("so", 170, 4), word("um", 177, 3)]

@@ -27,6 +27,7 @@ class Notes:
     speech: bool = True
     told: list[dict[str, Any]] = field(default_factory=list)
     silent: int = 0
+    muted: int = 0
 
     def __post_init__(self) -> None:
         self.ear = LevelMeter(
@@ -39,8 +40,9 @@ class Notes:
     def _note(self, event: str, **fields: object) -> None:
         self.told.append({"event": event, **fields})
 
-    def _fall_silent(self) -> None:
-        self.silent += 1
+    def _fall_silent(self, sounded: bool) -> None:
+        self.muted += sounded
+        self.silent += not sounded
 
     def hear(self, blocks: Sequence[Samples]) -> "Notes":
         at = 0
@@ -183,6 +185,24 @@ def test_one_sample_that_is_not_zero_is_sound(place: int) -> None:
     notes = Notes().hear(np.split(audio, range(1000, len(audio), 1000)))
     assert notes.silent == 0
     assert notes.ear.sounded
+
+
+@pytest.mark.parametrize("block", [160, 47_999, 400_000])
+def test_a_microphone_muted_midway_is_told_once_for_each_time(block: int) -> None:
+    one = np.concatenate((noise(1), silence(15)))
+    audio = np.concatenate((one, noise(0.5), silence(8), one, noise(1)))
+    notes = Notes(level=False, speech=False).hear(np.split(audio, range(block, len(audio), block)))
+    assert (notes.muted, notes.silent) == (2, 0)
+
+
+def test_pauses_of_a_noise_gate_are_no_mute() -> None:
+    audio = np.concatenate([np.concatenate((noise(1), silence(12))) for _ in range(4)])
+    assert Notes(level=False, speech=False).hear(np.split(audio, 50)).muted == 0
+
+
+def test_a_constant_offset_is_no_level() -> None:
+    (level,) = Notes(speech=False).hear([noise(0.1, 3e-4) + np.float32(0.05)]).told
+    assert level["rms_db"] == pytest.approx(-70.5, abs=1)
 
 
 def test_nobody_is_told_what_nobody_asked_for() -> None:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from strategies import word
 
 from parakeet_coreml.backends.base import Hypothesis, Token
-from parakeet_coreml.recognition.words import Word, confidence_of, text_of
+from parakeet_coreml.recognition.words import Word, confidence_of, in_turn, text_of
 
 TOKEN = Token(id=3, piece="▁fix", start=1280, duration=2560, probability=0.5)
 
@@ -65,3 +65,32 @@ def test_confidence_stays_a_share_whatever_a_backend_says(odd: float, confidence
 
 def test_confidence_is_never_nan() -> None:
     assert confidence_of([said(math.nan)]) == 0.0
+
+
+def test_words_that_overlap_in_time_take_turns() -> None:
+    words = [
+        Word("a", 0, 400, ()),
+        Word("b", 300, 900, ()),
+        Word("c", 850, 860, ()),
+        Word("d", 700, 1000, ()),
+    ]
+    turns = in_turn(words, 100)
+    assert [(w.text, w.start, w.stop) for w in turns] == [
+        ("a", 100, 300),
+        ("b", 300, 850),
+        ("c", 850, 860),
+        ("d", 860, 1000),
+    ]
+
+
+@given(
+    times=st.lists(st.tuples(st.integers(0, 999), st.integers(0, 400)), max_size=12),
+    after=st.integers(0, 500),
+)
+def test_no_two_words_share_a_sample_whatever_the_times(
+    times: list[tuple[int, int]], after: int
+) -> None:
+    turns = in_turn([Word("a", at, at + lasts, ()) for at, lasts in times], after)
+    edges = [after, *(edge for w in turns for edge in (w.start, w.stop))]
+    assert len(turns) == len(times)
+    assert edges == sorted(edges)
