@@ -160,11 +160,11 @@ class Dictation(Iterator[Event]):
         If it does not end it is told more firmly: SIGINT, which asks for the same, after 2 s;
         SIGTERM, which gives the rest up, after `patience` seconds without a line; then SIGKILL.
         """
-        self._tell("stop", patience)
+        self._command("stop", patience)
 
     def cancel(self) -> None:
         """End it now, without recognising the rest. Returns when the process is gone."""
-        self._tell("cancel", 0.0)
+        self._command("cancel", 0.0)
         self._process.wait()
 
     def __enter__(self) -> Self:
@@ -232,7 +232,7 @@ class Dictation(Iterator[Event]):
         error.text, error.stderr = self.text, self._stderr
         return error
 
-    def _tell(self, word: str, patience: float) -> None:
+    def _command(self, word: str, patience: float) -> None:
         if self._stopping in {word, "cancel"} or self._process.poll() is not None:
             return
         begun, self._stopping = bool(self._stopping), word
