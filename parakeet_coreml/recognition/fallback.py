@@ -10,11 +10,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from parakeet_coreml.audio.samples import SAMPLE_RATE, Samples, noise
-from parakeet_coreml.backends.base import Backend, Hypothesis, Work
+from parakeet_coreml.audio.samples import FRAME, SAMPLE_RATE, Samples, noise
+from parakeet_coreml.backends.base import Backend, Hypothesis, Token, Work
 from parakeet_coreml.errors import BackendFailedError
 from parakeet_coreml.recognition import energy
-from parakeet_coreml.recognition.windows import SHORT, Window
+from parakeet_coreml.recognition.windows import SHORT, Window, length_of, outside
+from parakeet_coreml.recognition.words import WORD_MARK
 
 SPOKEN = 2 * SAMPLE_RATE // 5
 """Speech that must not decode to nothing: 0.4 s."""
@@ -27,6 +28,22 @@ LEAD = SAMPLE_RATE // 10
 
 NOISE = 1e-3
 """RMS of the noise that lengthens a window; digital zeros would blank it."""
+
+
+HOLE = 3 * SAMPLE_RATE // 2
+"""So much speech without a word is decoded again: 1.5 s."""
+
+SAME = 8 * FRAME
+"""Two attempts may time the same word this much apart: 0.64 s."""
+
+DEAD, DEAD_END = 1e-5, SAMPLE_RATE
+"""Level of dead silence, and how much of it at the end of a window is left out: 1 s."""
+
+AROUND = SAMPLE_RATE // 5
+"""Noise on both sides of a short window: 0.2 s."""
+
+Attempt = tuple[int, Samples]
+"""First sample of an attempt, counted from the start of the recording, and its audio."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,8 +146,11 @@ def _spoken(window: Window) -> bool:
 
 def _first_heard(window: Window, before: Window | None, backend: Backend) -> Hypothesis:
     """Return the first attempt that hears something, times from the start of the recording."""
-    hypothesis = backend.transcribe(window.audio).shifted(window.start)
-    if hypothesis or not _spoken(window):
+    start, audio = _first_attempt(window, backend.max_samples)
+    hypothesis = _clamped(backend.transcribe(audio).shifted(start), window)
+    if hypothesis:
+        return _filled(hypothesis, window, backend)
+    if not _spoken(window):
         return hypothesis
     for rung in (_declared_full, _earlier, _at_onset, _behind_noise):
         attempt = rung(window, before, backend.max_samples)
@@ -142,8 +162,52 @@ def _first_heard(window: Window, before: Window | None, backend: Backend) -> Hyp
     return _halves(window, backend)
 
 
-Attempt = tuple[int, Samples]
-"""First sample of an attempt, counted from the start of the recording, and its audio."""
+def _first_attempt(window: Window, most: int) -> Attempt:
+    """Return the window itself, but for its ends.
+
+    Behind one to three seconds of dead silence within the declared length Parakeet hears partly or
+    wholly nothing, so a window ends with its last sound. A single word cut tight is heard better
+    with a little noise around it.
+    """
+    alive = np.flatnonzero(energy.levels_of(window.audio) > DEAD)
+    end = (int(alive[-1]) + 1) * energy.TICK + energy.TAIL if len(alive) else len(window.audio)
+    audio = window.audio if len(window.audio) - end < DEAD_END else window.audio[:end]
+    if len(audio) >= SHORT:
+        return window.start, audio
+    around = noise(AROUND, NOISE)
+    return window.start - AROUND, np.concatenate((around, audio, around))[:most]
+
+
+def _filled(hypothesis: Hypothesis, window: Window, backend: Backend) -> Hypothesis:
+    """Look once more where speech was heard and no word: from a window that starts there.
+
+    Words of the second attempt only fill. Source: FluidAudio's decode of holes at seams (#761).
+    """
+    tokens = hypothesis.tokens
+    edges = [window.start, *(t.start + max(t.duration, FRAME) for t in tokens)]
+    holes = [
+        outside(outside(window.speech, 0, after), before, window.stop)
+        for after, before in zip(edges, [*(t.start for t in tokens), window.stop], strict=True)
+    ]
+    index, hole = max(enumerate(holes), key=lambda found: length_of(found[1]))
+    if length_of(hole) < HOLE or hole[0][0] >= window.cut:
+        return hypothesis
+    start = max(edges[index], hole[0][0] - LEAD)
+    heard = backend.transcribe(window.audio[start - window.start :]).shifted(start)
+    fill = [t for t in heard.tokens if t.start < hole[-1][1]]
+    # The rest of the word before the hole, and the word behind it, are heard a second time.
+    if fill and index and _alike(tokens[index - 1], fill[0]):
+        fill = fill[1:]
+    if fill and index < len(tokens) and _alike(fill[-1], tokens[index]):
+        fill = fill[:-1]
+    if fill and not fill[0].piece.startswith((WORD_MARK, " ")):
+        # It must not become part of the word before the hole.
+        fill[0] = replace(fill[0], piece=WORD_MARK + fill[0].piece)
+    return replace(hypothesis, tokens=(*tokens[:index], *fill, *tokens[index:]))
+
+
+def _alike(token: Token, later: Token) -> bool:
+    return token.piece == later.piece and later.start - token.start <= SAME
 
 
 def _declared_full(window: Window, _before: Window | None, most: int) -> Attempt | None:
@@ -191,6 +255,13 @@ def _halves(window: Window, backend: Backend) -> Hypothesis:
 def _within(hypothesis: Hypothesis, window: Window) -> Hypothesis:
     """Drop what was heard in the audio added before or after the window."""
     return Hypothesis(tuple(t for t in hypothesis.tokens if window.start <= t.start < window.stop))
+
+
+def _clamped(hypothesis: Hypothesis, window: Window) -> Hypothesis:
+    """Move what was heard in noise put around the window to its ends: nothing else was there."""
+    last = window.stop - 1
+    tokens = (replace(t, start=min(max(t.start, window.start), last)) for t in hypothesis.tokens)
+    return replace(hypothesis, tokens=tuple(tokens))
 
 
 def _spanning(before: Window, window: Window, most: int) -> Window:

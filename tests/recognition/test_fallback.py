@@ -1,18 +1,19 @@
 """The ladder of attempts: which audio is asked for, in which order, and what is kept of it."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sounds import DEFAULT, Listener, dictation, noise, silence, spoken, tone, windows_of
+from sounds import DEFAULT, Listener, dictation, ears, noise, silence, spoken, tone, windows_of
 
 from parakeet_coreml.audio.samples import MODEL_WINDOW, SAMPLE_RATE, Samples, to_samples
-from parakeet_coreml.backends.base import Hypothesis, Token
+from parakeet_coreml.backends.base import Backend, Hypothesis, Token
 from parakeet_coreml.errors import BackendFailedError, ModelUnusableError
 from parakeet_coreml.recognition.fallback import (
+    AROUND,
     EARLIER,
     LEAD,
     NOISE,
@@ -27,6 +28,10 @@ from parakeet_coreml.recognition.windows import Window
 def heard(*starts: int) -> Hypothesis:
     """Return one token at each sample."""
     return Hypothesis(tuple(Token(i, f"▁w{i}", at, 1280, 0.9) for i, at in enumerate(starts)))
+
+
+UNDERSTOOD = heard(*range(0, MODEL_WINDOW, SAMPLE_RATE))
+"""A word a second: no speech in it is left without one."""
 
 
 @dataclass
@@ -109,7 +114,7 @@ def test_in_a_short_window_any_speech_counts() -> None:
 
 
 def test_the_window_itself_is_what_is_asked_first() -> None:
-    backend = Script(always=heard(5))
+    backend = Script(always=UNDERSTOOD)
     results([window_of(PAUSED)], backend)
     assert len(backend.asked) == 1
     np.testing.assert_array_equal(backend.asked[0], PAUSED)
@@ -125,7 +130,7 @@ SHORTER = np.concatenate((noise(1), PAUSED))
 
 def looks(window: Window, before: Window | None = None) -> list[Samples]:
     """Return everything that is asked about a window that is never understood."""
-    backend = Script({0: heard(5)} if before else {})
+    backend = Script({0: UNDERSTOOD} if before else {})
     results([before, window] if before else [window], backend)
     return backend.asked[1:] if before else backend.asked
 
@@ -165,7 +170,7 @@ def test_the_first_window_cannot_begin_earlier() -> None:
     ],
 )
 def test_earlier_audio_must_reach_up_to_the_window(before: Window) -> None:
-    backend = Script({0: heard(5)})
+    backend = Script({0: UNDERSTOOD})
     results([before, window_of(SHORTER, START)], backend)
     assert [len(a) for a in backend.asked[1:4]] == [
         len(SHORTER),
@@ -229,8 +234,8 @@ RUNGS = [
 def test_a_look_is_taken_where_it_lies_in_the_recording(call: int, begins: int) -> None:
     before = window_of(TALK[: START + 2 * SAMPLE_RATE])
     inside = START + 3 * SAMPLE_RATE
-    backend = Script({0: heard(5), call + 1: heard(inside - begins)})
-    _, decoded = results([before, window_of(SHORTER, START)], backend)
+    backend = Script({0: UNDERSTOOD, call + 1: heard(inside - begins)})
+    _, decoded = results([before, window_of(SHORTER, START, voiced=SPOKEN)], backend)
     assert starts_of(decoded) == [inside]
     assert len(backend.asked) == call + 2, "the ladder goes on after an answer"
 
@@ -246,7 +251,7 @@ def test_the_halves_are_put_together() -> None:
 def test_nothing_outside_the_window_is_kept() -> None:
     before = window_of(TALK[: START + 2 * SAMPLE_RATE])
     # Heard in the half second before the window only: as good as nothing, so the ladder goes on.
-    backend = Script({0: heard(5), 3: heard(0, EARLIER - 1), 4: heard(1600)})
+    backend = Script({0: UNDERSTOOD, 3: heard(0, EARLIER - 1), 4: heard(1600)})
     _, decoded = results([before, window_of(SHORTER, START)], backend)
     assert starts_of(decoded) == [START + 2 * SAMPLE_RATE - LEAD + 1600]
 
@@ -255,6 +260,110 @@ def test_nothing_past_the_window_is_kept() -> None:
     backend = Script({1: heard(0, len(SHORTER) - 1, len(SHORTER))})
     (decoded,) = results([window_of(SHORTER, START)], backend)
     assert starts_of(decoded) == [START, START + len(SHORTER) - 1]
+
+
+# Speech without words in a window with words
+
+
+def test_speech_without_a_word_is_decoded_again_and_fills() -> None:
+    audio = spoken(dictation(14), 15)
+    whole = ears().transcribe(audio)
+    deaf = [t for t in whole.tokens if not 4 * SAMPLE_RATE <= t.start < 8 * SAMPLE_RATE]
+    backend = Script({0: Hypothesis(tuple(deaf))})
+    backend_two = Both(backend, ears())
+    (window,) = (w for w in windows_of(audio) if not w.final or w.start == 0)
+    (decoded,) = decode_with_fallback([window], backend_two)
+    assert [t.piece for t in decoded.hypothesis.tokens] == [t.piece for t in whole.tokens]
+    assert len(backend.asked) == 1
+    assert decoded.attempts == 2
+
+
+@dataclass
+class Both:
+    """A backend that answers the first call, and another for those behind it."""
+
+    first: Script
+    then: Backend
+    max_samples: int = MODEL_WINDOW
+
+    def transcribe(self, window: Samples, /) -> Hypothesis:
+        asked = self.first if not self.first.asked else self.then
+        return asked.transcribe(window)
+
+    def close(self) -> None: ...
+
+
+def hole(*starts: float, seconds: float = 15.0, cut: float | None = None) -> int:
+    """Return how often a window full of speech is decoded that has words at these seconds."""
+    audio = TALK[: to_samples(seconds)]
+    window = window_of(audio)
+    if cut is not None:
+        window = replace(window, cut=to_samples(cut))
+    backend = Script({0: heard(*(to_samples(s) for s in starts))})
+    results([window], backend)
+    return len(backend.asked)
+
+
+def test_a_second_and_a_half_is_a_hole() -> None:
+    dense = [0.1 + i for i in range(15)]
+    assert hole(*dense) == 1
+    assert hole(*dense[:5], *dense[6:]) == 2  # from 4.18 to 6.1 s
+    assert hole(*dense[:5], 5.6, *dense[6:]) == 1
+
+
+def test_a_hole_behind_the_cut_is_the_next_windows() -> None:
+    dense = [0.1 + i for i in range(13)]
+    assert hole(*dense, cut=12.0) == 1
+    assert hole(*dense, cut=14.0) == 2
+
+
+def test_a_filled_word_joins_no_word_before_the_hole() -> None:
+    window = window_of(TALK[:MODEL_WINDOW])
+    piece = Hypothesis((Token(1, "teen", 3200, 1280, 0.9),))
+    dense = [to_samples(0.1 + i) for i in range(15) if i not in (5, 6)]
+    (decoded,) = results([window], Script({0: heard(*dense), 1: piece}))
+    assert decoded.hypothesis.tokens[5].piece == "▁teen"
+    assert len(decoded.hypothesis.tokens) == 14
+
+
+def test_what_was_heard_behind_the_hole_does_not_come_twice() -> None:
+    window = window_of(TALK[:MODEL_WINDOW])
+    dense = [to_samples(0.1 + i) for i in range(15) if i not in (5, 6)]
+    again = heard(*range(to_samples(0.5), 9 * SAMPLE_RATE, SAMPLE_RATE))
+    (decoded,) = results([window], Script({0: heard(*dense), 1: again}))
+    assert sorted(starts_of(decoded)) == starts_of(decoded)
+    assert len(starts_of(decoded)) == len(dense) + 3
+    assert starts_of(decoded)[5] == to_samples(4.1) + 1280 + to_samples(0.5)
+
+
+# The ends of a window
+
+
+def test_a_window_does_not_end_in_dead_silence() -> None:
+    audio = np.concatenate((TALK[: 12 * SAMPLE_RATE], silence(3)))
+    backend = Script(always=UNDERSTOOD)
+    results([window_of(audio, voiced=SPOKEN)], backend)
+    assert len(backend.asked[0]) == to_samples(12.2)
+
+
+@pytest.mark.parametrize("end", [silence(0.7), noise(3)], ids=["short", "a room"])
+def test_a_quiet_end_stays(end: Samples) -> None:
+    audio = np.concatenate((TALK[: 12 * SAMPLE_RATE], end))
+    backend = Script(always=UNDERSTOOD)
+    results([window_of(audio, voiced=SPOKEN)], backend)
+    assert len(backend.asked[0]) == len(audio)
+
+
+def test_a_single_word_is_asked_with_a_little_noise_around_it() -> None:
+    word = tone("alfa", 6400)
+    backend = Script({0: heard(0, 3200, 9000)})
+    (decoded,) = results([window_of(word, START)], backend)
+    (asked,) = backend.asked
+    assert len(asked) == len(word) + 2 * AROUND
+    np.testing.assert_array_equal(asked[AROUND:-AROUND], word)
+    assert asked[:AROUND].std() == pytest.approx(NOISE, rel=0.1)
+    # What is timed into the noise is the word's all the same.
+    assert starts_of(decoded) == [START, START, START + 5800]
 
 
 # Windows nobody understood

@@ -459,8 +459,8 @@ def test_p11_a_chain_of_windows_prints_what_was_said(
     assert text_of(w for line in printed for w in line) == text_of(words)
 
 
-# Words further apart than two windows may mistime them against each other: closer ones, of which each
-# window heard another, have no order that anyone could know.
+# Words further apart than two windows may mistime them against each other: closer ones, of which
+# each window heard another, have no order that anyone could know.
 @given(recording=recordings(gap=(2, 9)), seed=st.integers(0, 10**6), drops=st.floats(0, 0.5))
 def test_p7_what_is_printed_stays_and_keeps_its_order(
     recording: tuple[list[Word], int], seed: int, drops: float
