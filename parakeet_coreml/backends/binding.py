@@ -21,6 +21,7 @@ import hashlib
 import os
 import platform
 import shutil
+import stat
 import sys
 import time
 from collections import deque
@@ -42,6 +43,7 @@ from parakeet_coreml.errors import (
     ModelUnusableError,
     StorageError,
 )
+from parakeet_coreml.store.files import make_folders, tree
 
 BINDING = "coremltools.libcoremlpython"
 KNOWN = ((9, 0), (9, 1))
@@ -198,15 +200,13 @@ def _compiled(package: Path, kept: Path, compiler: Callable[[str], str]) -> Path
     Core ML keeps what it specialised by path and age, so the path stays the same until the package
     changes; a temporary one would cost a full compilation at each start. Raises `StorageError`.
     """
-    model = package / "Data" / "com.apple.CoreML" / "model.mlmodel"
     try:
-        about = model.stat()
         place = hashlib.sha256(os.fsencode(package.absolute())).hexdigest()[:12]
-        target = kept / place / f"{about.st_size}-{about.st_mtime_ns}" / f"{package.stem}.mlmodelc"
+        target = kept / place / _form_of(package) / f"{package.stem}.mlmodelc"
         if target.is_dir():
             return target
         shutil.rmtree(kept / place, ignore_errors=True)  # of an earlier form of the package
-        target.parent.mkdir(parents=True, exist_ok=True)
+        make_folders(target.parent)
         made = _compile(package, compiler)
         partial = target.with_name(f"{os.getpid()}.partial")
         shutil.move(made, partial)
@@ -217,6 +217,17 @@ def _compiled(package: Path, kept: Path, compiler: Callable[[str], str]) -> Path
             "choose another folder with --models-dir",
         ) from error
     return target
+
+
+def _form_of(package: Path) -> str:
+    """Return what changes whenever a file of the package does, its weights included."""
+    (package / "Data" / "com.apple.CoreML" / "model.mlmodel").stat()  # else it is no package
+    digest = hashlib.sha256()
+    for path, entry in sorted(tree(package)):
+        if stat.S_ISREG(entry.st_mode):
+            name = os.fsencode(path.relative_to(package))
+            digest.update(b"%s\0%d\0%d\0" % (name, entry.st_size, entry.st_mtime_ns))
+    return digest.hexdigest()[:16]
 
 
 def _settle(partial: Path, target: Path) -> None:

@@ -63,6 +63,20 @@ def tree(folder: Path) -> Iterator[tuple[Path, os.stat_result]]:
                 yield path, path.lstat()
 
 
+def make_folders(folder: Path) -> None:
+    """Make a folder, and those above it, where nobody but us may write whatever the umask.
+
+    Raises `OSError`; what is there already is left as it is.
+    """
+    if not folder.is_dir():
+        make_folders(folder.parent)
+        try:
+            folder.mkdir(0o755)
+        except FileExistsError:  # by another process, just now
+            if not folder.is_dir():
+                raise
+
+
 def size_of(folder: Path) -> int:
     """Return the bytes of the files in a folder, 0 if there is none or it cannot be read."""
     total = 0

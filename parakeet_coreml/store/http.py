@@ -1,4 +1,4 @@
-"""The hub that models come from, or a mirror of it: one GET at a time. Sole importer of urllib3.
+"""The hub that models come from, or a mirror of it: one GET at a time.
 
 Each GET is read on a thread of its own which never touches the disk. Look-up, connection, a header
 or a body that stops or drips: none of them can outlast our patience, nor delay Ctrl-C.
@@ -16,10 +16,9 @@ import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 from types import TracebackType
 from typing import Self
-from urllib.parse import SplitResult, unquote, urljoin, urlsplit
+from urllib.parse import urljoin
 
 import urllib3
 from urllib3.exceptions import (
@@ -29,8 +28,10 @@ from urllib3.exceptions import (
     NewConnectionError,
     ReadTimeoutError,
 )
+from urllib3.util import Url, parse_url
 
 from parakeet_coreml.errors import DownloadFailedError, UsageError
+from parakeet_coreml.store.connect import is_loopback, is_safe, new_pool, shown, site_of
 from parakeet_coreml.store.manifest import Manifest, ModelFile
 
 HUB = "https://huggingface.co"
@@ -45,13 +46,6 @@ _FAULTS = (HTTPError, OSError, ValueError, http.client.HTTPException)
 
 _REDIRECTS = (301, 302, 303, 307, 308)
 _MAX_REDIRECTS = 5
-
-_BUNDLES = (
-    "/etc/ssl/cert.pem",
-    "/etc/ssl/certs/ca-certificates.crt",
-    "/etc/pki/tls/certs/ca-bundle.crt",
-)
-"""Where systems keep certificates, for a frozen Python that looks where it was built."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,10 +106,10 @@ class Head:
         if re.fullmatch(r"\d{1,9}", text, re.ASCII):
             return float(text)
         try:
-            at = email.utils.parsedate_to_datetime(text)
-        except ValueError:
+            at = email.utils.parsedate_to_datetime(text).astimezone(UTC)
+        except (ValueError, OverflowError):  # the last day of year 9999, farther west
             return 0.0
-        return max((at.astimezone(UTC) - datetime.now(UTC)).total_seconds(), 0.0)
+        return max((at - datetime.now(UTC)).total_seconds(), 0.0)
 
 
 class Mirror:
@@ -126,7 +120,7 @@ class Mirror:
         self.limits = limits
         self.until = time.monotonic() + limits.overall
         self.base, self._from = _mirror()
-        self._origin = urlsplit(self.base)
+        self._origin = parse_url(self.base)
         self._proxies = urllib.request.getproxies()
         self._pools: dict[tuple[str, bool], urllib3.PoolManager] = {}
         self._lock = threading.Lock()
@@ -135,7 +129,7 @@ class Mirror:
     def hint(self) -> str:
         """What to do next after a failed download."""
         via = f" ({self._from} is set)" if self._from else ""
-        return f"run the command again to go on; files come from {self._origin.hostname}{via}"
+        return f"run the command again to go on; files come from {self._origin.host}{via}"
 
     def url(self, manifest: Manifest, file: ModelFile) -> str:
         """Return the address of a file, by pinned revision."""
@@ -147,42 +141,39 @@ class Mirror:
         Raises `AttemptError` or `DownloadFailedError`.
         """
         for _ in range(_MAX_REDIRECTS + 1):
-            parts = urlsplit(url)
-            response = self._get(url, parts, headers)
+            to = parse_url(url)
+            response = self._get(url, to, headers)
             location = response.headers.get("location")
             if response.status not in _REDIRECTS or location is None:
-                return response, str(parts.hostname)
+                return response, str(to.host)
             response.close()
             url = self._redirect(location, url)
         raise DownloadFailedError(
-            f"{self._origin.hostname} redirects more than {_MAX_REDIRECTS} times", self.hint
+            f"{self._origin.host} redirects more than {_MAX_REDIRECTS} times", self.hint
         )
 
     def _redirect(self, location: str, before: str) -> str:
         """Return where a redirect leads: by https, to known hosts, or within the mirror."""
-        host = urlsplit(before).hostname
+        host = parse_url(before).host
         try:
             url = urljoin(before, location)
-            to = urlsplit(url)
-            site = (to.scheme, to.hostname, to.port)
+            to = parse_url(url)
         except ValueError:
             raise DownloadFailedError(f"{host} redirects to no address", self.hint) from None
-        known = (*HUB_HOSTS, str(self._origin.hostname))
-        under = any(f".{to.hostname}".endswith(f".{name}") for name in known)
-        same = site == (self._origin.scheme, self._origin.hostname, self._origin.port)
-        if to.username is not None or not (same or (to.scheme == "https" and under)):
+        known = (*HUB_HOSTS, str(self._origin.host))
+        under = any(f".{to.host}".endswith(f".{name}") for name in known)
+        same = site_of(to) == site_of(self._origin)
+        if to.auth is not None or not (same or (to.scheme == "https" and under)):
             raise DownloadFailedError(
-                f"{host} redirects to {f'{to.scheme}://{to.hostname}'!a}, which is not trusted",
+                f"{host} redirects to {f'{to.scheme}://{to.host}'!a}, which is not trusted",
                 "set PARAKEET_COREML_MIRROR to an https address that serves the files itself",
             )
         return url
 
-    def _get(
-        self, url: str, parts: SplitResult, headers: dict[str, str]
-    ) -> urllib3.BaseHTTPResponse:
-        proxy = self._proxy(parts)
+    def _get(self, url: str, to: Url, headers: dict[str, str]) -> urllib3.BaseHTTPResponse:
+        proxy = self._proxy(to)
         try:
-            return self._pool(proxy, parts.scheme == "https").request(
+            return self._pool(proxy, to.scheme == "https").request(
                 "GET",
                 url,
                 headers=headers,
@@ -193,11 +184,11 @@ class Mirror:
                 timeout=urllib3.Timeout(connect=self.limits.connect, read=self.limits.stall),
             )
         except _FAULTS as error:
-            raise explain(error, str(parts.hostname), proxy) from error
+            raise explain(error, str(to.host), proxy) from error
 
-    def _proxy(self, parts: SplitResult) -> str:
-        host = parts.hostname or ""
-        proxy = self._proxies.get(parts.scheme) or self._proxies.get("all") or ""
+    def _proxy(self, to: Url) -> str:
+        host = to.host or ""
+        proxy = self._proxies.get(to.scheme or "") or self._proxies.get("all") or ""
         if not proxy or is_loopback(host) or urllib.request.proxy_bypass(host):
             return ""
         return proxy if "://" in proxy else f"http://{proxy}"
@@ -205,7 +196,7 @@ class Mirror:
     def _pool(self, proxy: str, secure: bool) -> urllib3.PoolManager:  # noqa: FBT001  part of a key
         with self._lock:
             if (proxy, secure) not in self._pools:
-                self._pools[proxy, secure] = _new_pool(proxy, secure)
+                self._pools[proxy, secure] = new_pool(proxy, secure=secure)
             return self._pools[proxy, secure]
 
 
@@ -213,63 +204,13 @@ def _mirror() -> tuple[str, str]:
     """Return the address files come from, and the variable that says so."""
     for name in ("PARAKEET_COREML_MIRROR", "HF_ENDPOINT"):
         if base := os.environ.get(name, "").rstrip("/"):
-            if not _is_safe(base):
+            if not is_safe(base):
                 raise UsageError(
                     f"{name} is no address to download from",
                     "it takes https://host/path, without password; http only for 127.0.0.1",
                 )
             return base, name
     return HUB, ""
-
-
-def _is_safe(base: str) -> bool:
-    """Return whether an address is https (or http on this machine) without password or query."""
-    try:
-        parts = urlsplit(base)
-        host, _ = parts.hostname or "", parts.port  # a port that is none raises
-    except ValueError:
-        return False
-    secure = parts.scheme == "https" or (parts.scheme == "http" and is_loopback(host))
-    return bool(secure and host) and not (parts.username or parts.query or parts.fragment)
-
-
-def is_loopback(host: str) -> bool:
-    """Return whether `host` is this machine by its very name."""
-    return host in ("127.0.0.1", "::1", "localhost")
-
-
-def _new_pool(proxy: str, secure: bool) -> urllib3.PoolManager:  # noqa: FBT001  as above
-    # Reading the certificates takes longer than a small file does: only where they are needed.
-    context = _certificates() if secure else None
-    if not proxy:
-        return urllib3.PoolManager(ssl_context=context)
-    parts = urlsplit(proxy)
-    if parts.scheme not in ("http", "https"):
-        raise DownloadFailedError(
-            f"proxy {shown(proxy)}: only http and https proxies are supported",
-            "change the proxy variables of the environment, or set NO_PROXY",
-        )
-    secret = unquote(f"{parts.username}:{parts.password or ''}") if parts.username else None
-    headers = urllib3.make_headers(proxy_basic_auth=secret) if secret else None
-    return urllib3.ProxyManager(
-        shown(proxy), proxy_headers=headers, ssl_context=context, proxy_ssl_context=context
-    )
-
-
-def _certificates() -> ssl.SSLContext:
-    context = ssl.create_default_context()
-    paths = ssl.get_default_verify_paths()
-    if paths.cafile is None and not (paths.capath and any(Path(paths.capath).iterdir())):
-        for bundle in filter(os.path.exists, _BUNDLES):
-            context.load_verify_locations(bundle)
-            break
-    return context
-
-
-def shown(proxy: str) -> str:
-    """Return a proxy's address without its password."""
-    parts = urlsplit(proxy)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
 
 
 _REASONS = (  # the first that fits; each of the first three is a kind of the next
@@ -351,7 +292,7 @@ class Transfer:
         except queue.Empty:
             if left <= stall:
                 raise AttemptError("it takes too long altogether") from None
-            raise AttemptError(f"{urlsplit(self._url).hostname} has gone silent") from None
+            raise AttemptError(f"{parse_url(self._url).host} has gone silent") from None
         if isinstance(item, Exception):
             raise item
         return item

@@ -28,7 +28,7 @@ from parakeet_coreml.errors import (
     StorageError,
 )
 from parakeet_coreml.store.fetch import fetch
-from parakeet_coreml.store.files import sha256, tree
+from parakeet_coreml.store.files import make_folders, sha256, tree
 from parakeet_coreml.store.http import Limits, Mirror, is_offline
 from parakeet_coreml.store.locate import (
     Model,
@@ -39,10 +39,12 @@ from parakeet_coreml.store.locate import (
 )
 from parakeet_coreml.store.manifest import MARKER, Manifest, ModelFile
 from parakeet_coreml.store.partial import (
+    NO_SUPPORT,
     Partial,
     locked,
     open_folder,
     partial_name,
+    suppressed,
     try_lock,
     write_all,
 )
@@ -139,7 +141,7 @@ class _Stage:
 @contextmanager
 def _staging(wanted: Manifest, root: Path, limits: Limits) -> Iterator[_Stage]:
     """Open the folders, hold the lock."""
-    root.parent.mkdir(parents=True, exist_ok=True)
+    make_folders(root.parent)
     folders: list[int] = []
     try:
         folders.append(open_folder(str(root)))
@@ -298,7 +300,8 @@ def _commit(stage: _Stage) -> None:
             return
         _discard(stage)
     os.rename("files", stage.wanted.folder, src_dir_fd=stage.folder, dst_dir_fd=stage.root_folder)
-    os.fsync(stage.root_folder)
+    with suppressed(NO_SUPPORT):
+        os.fsync(stage.root_folder)
 
 
 def _write_marker(stage: _Stage) -> None:
@@ -310,7 +313,8 @@ def _write_marker(stage: _Stage) -> None:
         write_all(marker, stage.wanted.text.encode())
         os.fsync(marker)
         if full := getattr(fcntl, "F_FULLFSYNC", None):  # macOS: fsync stops at the drive's cache
-            fcntl.fcntl(marker, full)
+            with suppressed(NO_SUPPORT):  # as a network share does, which knows only fsync
+                fcntl.fcntl(marker, full)
     finally:
         os.close(marker)
 
@@ -318,7 +322,8 @@ def _write_marker(stage: _Stage) -> None:
 def _sync(folder: Path) -> None:
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     try:
-        os.fsync(descriptor)
+        with suppressed(NO_SUPPORT):  # some network shares sync files, but no folders
+            os.fsync(descriptor)
     finally:
         os.close(descriptor)
 

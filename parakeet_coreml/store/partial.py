@@ -26,7 +26,11 @@ READ = 1 << 20
 _POLL = 0.1
 """Seconds between two looks at a lock."""
 
-_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
+NO_SUPPORT = (errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL)
+"""What file systems say that lack an operation; the two in the middle are one on Linux, not on
+macOS, whose network shares say the first of them."""
+
+_NO_LOCKS = (errno.ENOLCK, *NO_SUPPORT)
 """What flock says on file systems without locks."""
 
 
@@ -88,6 +92,16 @@ def try_lock(lock: int) -> bool | None:
             return None
         raise
     return True
+
+
+@contextmanager
+def suppressed(codes: tuple[int, ...]) -> Iterator[None]:
+    """Pass over an `OSError` of one of these numbers."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in codes:
+            raise
 
 
 def _lock(lock: int, patience: float, progress: Callable[[], int]) -> bool:

@@ -498,6 +498,18 @@ def test_a_package_is_compiled_once_and_again_when_it_changed(
     assert len(list(kept.rglob("*.mlmodelc"))) == 1
 
 
+def test_a_package_whose_weights_alone_changed_is_compiled_again(
+    mac: type[standin.MLModelProxy], copy: Path, tmp_path: Path
+) -> None:
+    package = copy / "Decoder.mlpackage"
+    binding.load(package, "cpu_only", kept=tmp_path / "kept")
+    weights = package / "Data/com.apple.CoreML/weights/weight.bin"
+    weights.write_bytes(weights.read_bytes())
+    binding.load(package, "cpu_only", kept=tmp_path / "kept")
+    assert len(mac.compiled) == 2
+    assert mac.loaded[0] != mac.loaded[1]
+
+
 def test_two_processes_may_compile_at_once(
     mac: type[standin.MLModelProxy], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -1,6 +1,8 @@
 """The reference evaluator against PyTorch's recorded answers, NumPy's, and hand-made ones."""
 
+import random
 import shutil
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -519,6 +521,44 @@ def test_a_cut_package_is_corrupt(tmp_path: Path) -> None:
     model.unlink()
     with pytest.raises(ModelCorruptError, match="cannot read"):
         describe(copy)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [  # a value nothing gives: an operation's, the result's; an argument twice
+        (b"\x0a\x07targets", b"\x0a\x07tarXets"),
+        (b"decoder", b"decodeX"),
+    ],
+)
+def test_a_program_whose_names_do_not_meet_is_corrupt(
+    tmp_path: Path, old: bytes, new: bytes
+) -> None:
+    copy = tmp_path / "Decoder.mlpackage"
+    shutil.copytree(TOY / "Decoder.mlpackage", copy)
+    model = copy / "Data/com.apple.CoreML/model.mlmodel"
+    head, _, tail = model.read_bytes().rpartition(old)
+    model.write_bytes(head + new + tail)
+    with pytest.raises(ModelCorruptError, match="nothing in it gives"):
+        Evaluator(copy)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_whatever_bit_flips_a_package_runs_or_is_refused(tmp_path: Path, seed: int) -> None:
+    copy = tmp_path / "Decoder.mlpackage"
+    shutil.copytree(TOY / "Decoder.mlpackage", copy)
+    model = copy / "Data/com.apple.CoreML/model.mlmodel"
+    whole = model.read_bytes()
+    inputs = {
+        name: np.zeros(feature.shape, feature.dtype)
+        for name, feature in describe(copy).inputs.items()
+    }
+    dice = random.Random(seed)
+    for _ in range(20):
+        data, bit = bytearray(whole), dice.randrange(8 * len(whole))
+        data[bit // 8] ^= 1 << bit % 8
+        model.write_bytes(data)
+        with suppress(ModelCorruptError, ModelUnusableError, BackendFailedError):
+            Evaluator(copy).predict(inputs)
 
 
 def test_cut_weights_are_corrupt(tmp_path: Path) -> None:

@@ -13,10 +13,13 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import urllib3
 from fault_server import BIG, FILES, QUICK, SMALL, FaultServer, content, manifest_of, serving
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from parakeet_coreml.errors import DownloadFailedError, ModelMissingError, UsageError
-from parakeet_coreml.store import http as hub_module
+from parakeet_coreml.store import connect
 from parakeet_coreml.store.http import Head, Limits, Mirror
 from parakeet_coreml.store.install import install
 from parakeet_coreml.store.locate import Model, installed
@@ -235,10 +238,14 @@ def test_a_server_may_ask_for_half_a_minute_not_for_an_hour(
     assert len(hub.asked()) == 2
 
 
+LAST_DAY = "Fri, 31 Dec 9999 23:59:59 -2359"
+"""Past every date that there is, once it is told in UTC."""
+
+
 def test_retry_after_may_be_a_date() -> None:
     at = email.utils.format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True)
     assert 3500 < Head(503, {"retry-after": at}, "hub").retry_after <= 3600
-    for text in ("", "soon", "-5", "1e9", "Mon, 99 Foo 2020 00:00:00 GMT"):
+    for text in ("", "soon", "-5", "1e9", "Mon, 99 Foo 2020 00:00:00 GMT", LAST_DAY):
         assert Head(503, {"retry-after": text}, "hub").retry_after == 0
 
 
@@ -360,23 +367,40 @@ def test_compressed_bytes_are_refused(hub: FaultServer, models_dir: Path) -> Non
         "file:///etc/passwd",
         "https://[::1/file",
         "https://huggingface.co:port/file",
+        "https://evil.example\\.hf.co/file",
+        "https://evil.example\\@hf.co/file",
+        "https://evil.example#@hf.co/file",
+        "https://hf.co@evil.example/file",
+        "//evil.example/file",
     ],
 )
 def test_a_redirect_to_http_or_a_foreign_host_is_refused(
     hub: FaultServer, models_dir: Path, monkeypatch: pytest.MonkeyPatch, location: str
 ) -> None:
     reached: list[object] = []
-    connect = socket.socket.connect
+    plain = socket.socket.connect
 
     def watched(self: socket.socket, address: tuple[str, int]) -> None:
         reached.append(address)
-        connect(self, address)
+        plain(self, address)
 
     monkeypatch.setattr(socket.socket, "connect", watched)
     hub.plan = [f"redirect:{location}"]
     assert "redirects to" in fails(models_dir).message
-    assert set(reached) <= {("127.0.0.1", hub.server_port)}
+    assert set(reached) == {("127.0.0.1", hub.server_port)}
     assert len(hub.asked()) == 1
+
+
+@given(st.text(st.sampled_from("/\\@#?:.%[]a \t"), max_size=12), st.sampled_from(("hf.co", "e.x")))
+@example("\\.", "hf.co")
+def test_who_checks_a_redirect_and_who_follows_it_read_the_same_host(odd: str, end: str) -> None:
+    mirror = Mirror(QUICK)
+    try:
+        url = mirror._redirect(f"https://evil.example{odd}{end}/x", "https://huggingface.co/a")
+    except DownloadFailedError:
+        return
+    pool = urllib3.PoolManager().connection_from_url(url)
+    assert f".{pool.host}".endswith((".hf.co", ".huggingface.co"))
 
 
 def test_redirects_that_go_round_are_left_after_five(hub: FaultServer, models_dir: Path) -> None:
@@ -479,7 +503,7 @@ def test_a_python_that_knows_no_certificates_uses_the_systems(
     nowhere = SimpleNamespace(cafile=None, capath=None)
     monkeypatch.setattr(ssl, "get_default_verify_paths", lambda: nowhere)
     bundles = ("/no/such.pem", str(Path(__file__).parent / "tls" / "valid.pem"))
-    monkeypatch.setattr(hub_module, "_BUNDLES", bundles)
+    monkeypatch.setattr(connect, "_BUNDLES", bundles)
     with serving(certificate="valid.pem") as server:
         monkeypatch.setenv("PARAKEET_COREML_MIRROR", f"https://127.0.0.1:{server.server_port}")
         assert is_whole(get(models_dir))

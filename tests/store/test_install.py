@@ -695,6 +695,46 @@ def test_what_we_make_nobody_else_may_write_in_whatever_the_umask(
     assert not [path for path in models_dir.rglob("*") if path.lstat().st_mode & 0o022]
 
 
+def test_nor_in_the_folders_above_the_models(hub: FaultServer, tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        get(tmp_path / "a" / "b" / "models")
+    finally:
+        os.umask(before)
+    assert [(tmp_path / name).stat().st_mode & 0o777 for name in ("a", "a/b", "a/b/models")] == [
+        0o755,
+        0o755,
+        0o755,
+    ]
+
+
+DARWIN = """
+import errno, fcntl, os, sys
+errno.ENOTSUP, errno.EOPNOTSUPP = 45, 102
+fcntl.F_FULLFSYNC = 51
+
+def unsupported(*_):
+    raise OSError(45, "Operation not supported")
+
+fcntl.flock = fcntl.fcntl = unsupported
+from pathlib import Path
+from fault_server import QUICK, SMALL
+from parakeet_coreml.store.install import install
+print(install(SMALL, Path(sys.argv[1]), limits=QUICK).directory.name)
+"""
+
+
+def test_a_network_share_of_a_mac_has_neither_locks_nor_full_syncs(
+    hub: FaultServer, models_dir: Path
+) -> None:
+    """`hub` has put its address into the environment; the numbers are xnu's."""
+    env = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-c", DARWIN, str(models_dir)]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False, timeout=60)
+    assert (done.stdout, done.stderr) == (f"{SMALL.folder}\n", "")
+    assert is_whole(models_dir)
+
+
 @pytest.mark.parametrize("kind", ["pipe", "hard_link", "folder"])
 @pytest.mark.parametrize("name", [BIG_PARTIAL, f"../{SMALL.folder}.lock"])
 def test_a_partial_or_lock_that_is_no_plain_file_of_ours_is_refused(

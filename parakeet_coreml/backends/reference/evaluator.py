@@ -8,7 +8,7 @@ Correct first, then quick enough to test with: whatever depends on constants alo
 at load.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -22,11 +22,12 @@ from parakeet_coreml.backends.reference.mlpackage import (
     Description,
     Name,
     Operation,
+    Package,
     check_inputs,
     read_package,
 )
 from parakeet_coreml.backends.reference.operations import Kernel, Numbers, inside
-from parakeet_coreml.errors import ModelUnusableError
+from parakeet_coreml.errors import ModelCorruptError, ModelUnusableError
 
 KERNELS = operations.TABLE | layers.TABLE
 """Every operation that is known here."""
@@ -68,6 +69,7 @@ class Evaluator:
         self.description: Description = package.description
         self._results = package.results
         self._half = half
+        _check_names(path, package)
         self._constants: dict[str, Constant] = {}
         self._steps: list[Step] = []
         for operation in package.operations:
@@ -109,6 +111,25 @@ class Evaluator:
         return {name: _outside(np.asarray(values[name])) for name in self._results}
 
 
+def _check_names(path: Path, package: Package) -> None:
+    """Raise `ModelCorruptError` if the program uses a value before something gives it."""
+    known = {str(name) for name in package.description.inputs}
+    for operation in package.operations:
+        twice = operation.inputs.keys() & operation.attributes.keys()
+        if twice or not all(operation.inputs.values()):
+            raise ModelCorruptError(f"'{path}' is damaged: '{operation.kind}' has odd arguments")
+        bound = (value for values in operation.inputs.values() for value in values)
+        _require(path, known, (value for value in bound if isinstance(value, Name)))
+        known.update(operation.outputs)
+    _require(path, known, package.results)
+
+
+def _require(path: Path, known: set[str], names: Iterable[str]) -> None:
+    for name in names:
+        if name not in known:
+            raise ModelCorruptError(f"'{path}' is damaged: nothing in it gives {name!r}")
+
+
 def _spent(steps: list[Step], results: tuple[str, ...]) -> list[set[str]]:
     """Return for each step the values that no later step needs: a big model has gigabytes."""
     seen, spent = set(results), []
@@ -134,7 +155,8 @@ def _run(step: Step, values: dict[str, Constant]) -> None:
     }
     try:
         found = step.run(**inputs)
-    except (TypeError, ValueError, IndexError) as error:  # another operation set, another shape
+    # Another operation set or shape, or a damaged one: text for a number, an axis too far, …
+    except (TypeError, ValueError, LookupError, AttributeError, ArithmeticError) as error:
         raise ModelUnusableError(
             f"the reference evaluator cannot run '{step.kind}': {error}"
         ) from error

@@ -158,7 +158,7 @@ def read_package(path: Path) -> Package:
             tuple(_operation(fields(data), blob) for data in block.get(3, [])),
             tuple(text(name) for name in block[2]),
         )
-    except (KeyError, IndexError, ValueError, TypeError) as error:
+    except (LookupError, ValueError, TypeError, OverflowError) as error:
         raise ModelCorruptError(f"cannot understand '{path}': {error!r}") from error
 
 
@@ -253,7 +253,7 @@ def text(data: memoryview) -> str:
 def _message(data: bytes, path: Path) -> Fields:
     try:
         return fields(memoryview(data))
-    except (ValueError, IndexError, KeyError) as error:
+    except (LookupError, ValueError, OverflowError) as error:
         raise ModelCorruptError(f"cannot understand '{path}': {error!r}") from error
 
 
@@ -264,7 +264,7 @@ def _description(values: list[Any] | None, path: Path) -> Description:
     try:
         content = fields(values[0]) if values else {}
         return Description(_features(content.get(1, [])), _features(content.get(10, [])))
-    except (KeyError, IndexError, ValueError, TypeError) as error:
+    except (LookupError, ValueError, TypeError, OverflowError) as error:
         raise ModelCorruptError(f"cannot understand '{path}': {error!r}") from error
 
 
