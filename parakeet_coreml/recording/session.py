@@ -24,7 +24,7 @@ from parakeet_coreml.recording import ending, summary
 from parakeet_coreml.recording.ending import Ending, Order, Phase
 from parakeet_coreml.recording.notices import Notices
 from parakeet_coreml.recording.options import Options
-from parakeet_coreml.recording.sources import open_source
+from parakeet_coreml.recording.sources import heard, open_source
 from parakeet_coreml.timing import Waterfall
 
 if TYPE_CHECKING:  # NumPy must not load before the microphone runs
@@ -292,14 +292,14 @@ class Recording:
 
     def _audio(self, source: Source) -> Iterator[Samples]:
         """Yield 16 kHz audio until the source ends or `--max-seconds` is reached."""
-        from parakeet_coreml.audio.resample import Counts, to_16k  # noqa: PLC0415  NumPy again
+        from parakeet_coreml.audio.resample import Counts  # noqa: PLC0415  NumPy again
 
         counts = Counts()
         most = left = to_samples(self._options.max_seconds)
         if self._options.input != "mic":
             self._sounds(source)
         try:
-            for block in to_16k(source.blocks(), source.rate, counts=counts):
+            for block in heard(source, counts):
                 yield block[:left]
                 left -= len(block)
                 if left <= 0:

@@ -41,7 +41,7 @@ OPENED_BY_NAME = {"backends.coreml", "backends.mlx", "backends.onnx", "backends.
 SOLE_IMPORTERS = {
     "soxr": {"audio.resample"},
     "sounddevice": {"audio.portaudio"},
-    "soundfile": {"audio.file"},
+    "soundfile": {"audio.decoder"},
     "onnxruntime": {"backends.onnx"},
     "coremltools": {"backends.binding", "backends.coreml"},
     "mlx": {"backends.mlx"},
@@ -50,6 +50,9 @@ SOLE_IMPORTERS = {
 }
 
 PURE = {
+    "audio.containers",
+    "audio.mp3",
+    "audio.ogg",
     "audio.pace",
     "audio.samples",
     "backends.transducer.mel",
@@ -70,6 +73,7 @@ PURE_IMPORTS = {
     "itertools",
     "math",
     "numpy",
+    "struct",
     "typing",
     "unicodedata",
 }
