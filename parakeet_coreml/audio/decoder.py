@@ -157,7 +157,7 @@ class Decoder:
         self, file: "int | Bytes | Pump", name: str, *, waiting: Callable[[], bool] = lambda: False
     ) -> None:
         self._file = file
-        self._sound = _opened(file.fd if isinstance(file, Pump) else file, name, waiting)
+        self._sound = _opened(file, name, waiting)
         self.rate: int = self._sound.samplerate
         self.channels: int = self._sound.channels
         self.format: str = self._sound.format
@@ -210,10 +210,12 @@ class Decoder:
                 self._file.close()
 
 
-def _opened(file: "int | Bytes", name: str, waiting: Callable[[], bool]) -> Any:  # noqa: ANN401  soundfile is untyped
+def _opened(file: "int | Bytes | Pump", name: str, waiting: Callable[[], bool]) -> Any:  # noqa: ANN401  soundfile is untyped
     """Open a sound file, or say in one line why it is none."""
     import soundfile  # noqa: PLC0415  only recordings of files need it
 
+    target = file.fd if isinstance(file, Pump) else file
+    piped = not isinstance(file, int | View)
     result: list[Any] = []
     done = threading.Event()
 
@@ -221,7 +223,7 @@ def _opened(file: "int | Bytes", name: str, waiting: Callable[[], bool]) -> Any:
         try:
             # By descriptor: a name ending in .raw would make soundfile ask for the format. It stays
             # ours, because libsndfile closes one it was given even when it refuses the file.
-            result.append(soundfile.SoundFile(file, closefd=False))
+            result.append(soundfile.SoundFile(target, closefd=False))
         except BaseException as error:  # noqa: BLE001  it is raised by who waits
             result.append(error)
         done.set()
@@ -233,9 +235,9 @@ def _opened(file: "int | Bytes", name: str, waiting: Callable[[], bool]) -> Any:
         left -= not waiting()
     sound = result[0] if done.is_set() else None
     if sound is None:
-        raise unreadable(name, "its header leads nowhere")
+        raise unreadable(name, "its header leads nowhere", piped=piped)
     if isinstance(sound, soundfile.LibsndfileError):
-        raise unreadable(name, _reason(sound)) from sound
+        raise unreadable(name, _reason(sound), piped=piped) from sound
     if isinstance(sound, BaseException):
         raise sound
     # Believing that it can, soundfile seeks after each read to where it is: MP3 comes out mangled,
@@ -244,16 +246,15 @@ def _opened(file: "int | Bytes", name: str, waiting: Callable[[], bool]) -> Any:
     return sound
 
 
-def unreadable(name: str, why: str) -> UsageError:
+def unreadable(name: str, why: str, *, piped: bool = False) -> UsageError:
     """Return the error of a file that is not read, with the command that makes one that is."""
-    if name == "-":
+    if piped:
         command = "ffmpeg -i FILE -f s16le -ac 1 -ar 16000 - | parakeet-coreml "
         command += "progressive-record --input -"
     else:
         command = f"ffmpeg -i {shlex.quote(name)} -ac 1 -ar 16000 sound.wav"
-    return UsageError(
-        f"{name!r} is not a sound file that can be read: {why}", f"convert it: {command}"
-    )
+    message = f"{name!r} is not a sound file that can be read: {why}"
+    return UsageError(message, f"convert it: {command}")
 
 
 def _reason(error: Any) -> str:  # noqa: ANN401  soundfile is untyped

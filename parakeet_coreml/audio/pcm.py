@@ -87,7 +87,7 @@ class PcmSource:
             return
         if not known:
             why = f"it is {kind}" if kind else "it begins like none"
-            raise unreadable(self.name, why)
+            raise unreadable(self.name, why, piped=True)
         try:
             yield from blocks_of(pieces, kind, self.name, self._warn, self._known)
         except UsageError:

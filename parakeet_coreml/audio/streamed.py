@@ -83,7 +83,7 @@ def decoder_of(pieces: Pieces, kind: str, name: str, warn: Warn) -> Decoder:
         return Decoder(Stream(pieces.after(0)), name, waiting=waiting)
     if kind == "MP3":
         return Decoder(Pump(mp3.frames(pieces.after(0))), name, waiting=waiting)
-    raise unreadable(name, f"{kind} of this form is not read from a pipe")
+    raise unreadable(name, f"{kind} of this form is not read from a pipe", piped=True)
 
 
 def _samples(pieces: Pieces, plan: Layout, name: str, warn: Warn) -> Iterator[bytes]:

@@ -7,6 +7,9 @@ from parakeet_coreml.errors import UsageError
 from parakeet_coreml.recognition.geometry import Geometry
 from parakeet_coreml.selection import ModelSelection
 
+LIVE_SECONDS = 14_400.0
+"""Limit of what has no end of its own, where none was given: 4 h."""
+
 MAX_SECONDS = 1e9
 """Largest limit that is one: 30 years."""
 
@@ -26,7 +29,7 @@ class Options:
     compute_units: str | None = None
     chunk_seconds: float = 15.0
     overlap_seconds: float = 2.0
-    max_seconds: float = 14_400.0
+    max_seconds: float | None = None
     events: str = ""
     meta: bool = False
     words: bool = False
@@ -43,15 +46,23 @@ class Options:
         """Whether the source plays at its own pace and takes commands."""
         return self.input == "mic" or self.realtime
 
+    @property
+    def most_seconds(self) -> float:
+        """Seconds of audio at most: a forgotten microphone ends, a file has its own end."""
+        if self.max_seconds is not None:
+            return self.max_seconds
+        return LIVE_SECONDS if self.live or self.input == "-" else MAX_SECONDS
+
     def geometry(self) -> Geometry:
         """Return how the recording is cut, all of it checked.
 
         Raises `UsageError` for what no recording can be made of.
         """
         geometry = Geometry.of(self.chunk_seconds, self.overlap_seconds)
-        if not 0 < self.max_seconds <= MAX_SECONDS:
+        if not 0 < self.most_seconds <= MAX_SECONDS:
             raise UsageError(
-                f"--max-seconds must be above 0 and up to {MAX_SECONDS:g}, not {self.max_seconds:g}"
+                f"--max-seconds must be above 0 and up to {MAX_SECONDS:g}, "
+                f"not {self.most_seconds:g}"
             )
         if self.realtime and self.input == "-":
             raise UsageError(

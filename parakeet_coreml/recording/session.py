@@ -295,7 +295,7 @@ class Recording:
         from parakeet_coreml.audio.resample import Counts  # noqa: PLC0415  NumPy again
 
         counts = Counts()
-        most = left = to_samples(self._options.max_seconds)
+        most = left = to_samples(self._options.most_seconds)
         if self._options.input != "mic":
             self._sounds(source)
         try:
@@ -317,11 +317,10 @@ class Recording:
                 self._warn("nan_samples", f"{counts.bad_samples} samples were not numbers")
 
     def _warn_unread(self, source: Source, used: int) -> None:
-        """Say how much of a file a stop left; one in real time is over like a microphone."""
-        if not self._options.live and self._ending.reason is not None:
-            left = summary.left_of(source, used)
-            if left:
-                self._warn("input_left", left)
+        """Say what an end left unheard."""
+        reason, live = self._ending.reason, self._options.live
+        if left := summary.left_of(source, used, reason, live=live):
+            self._warn("input_left", left)
 
     def _sounds(self, source: Source) -> None:
         """Tell that sound arrives: a microphone says so itself, before NumPy is there."""
@@ -353,6 +352,10 @@ class Recording:
 
     def _fail(self, error: ParakeetError) -> None:
         """Say a failure at once; the first one sets the exit code."""
+        if isinstance(error, UsageError) and self._writer.unused:
+            self._refused = error  # a stream, of which only the first bytes could tell
+            self._over(self._finished)
+            return
         self._happened(ending.Failed(error.name, error.exit_code))
         self._notices.fail(error)
 
@@ -362,14 +365,9 @@ class Recording:
 
     def _judge_silence(self) -> None:
         """Tell at the end what was not speech, and what was speech to nobody."""
-        from parakeet_coreml.recognition.windows import length_of  # noqa: PLC0415  NumPy is there by now
-
         monitor = self._monitor
-        if monitor is not None and monitor.missed:
-            seconds = length_of(monitor.missed) / SAMPLE_RATE
-            self._warn(
-                "no_words", f"no words were recognised in {seconds:.1f} s of sound like speech"
-            )
+        if monitor is not None and (words := summary.wordless(monitor, self._levels)):
+            self._warn("no_words", words)
         captured = monitor.captured if monitor is not None else 0
         silent = not self._levels.sounded and captured >= SILENT_AFTER
         if self._options.input == "mic" and silent:

@@ -12,6 +12,7 @@ from parakeet_coreml.errors import ParakeetError, SilentMicrophoneError
 from parakeet_coreml.protocol.json_lines import Value
 
 if TYPE_CHECKING:  # NumPy must not load before the microphone runs
+    from parakeet_coreml.recognition.meter import LevelMeter
     from parakeet_coreml.recognition.pipeline import Monitor
 
 UNREAD = "Error: stdout cannot be written; the rest of the text is lost"
@@ -23,12 +24,33 @@ UNREAD_TOLERANCE = 0.05
 """Seconds of a file that may be left unread in silence: a rest that resampling rounds away."""
 
 
-def left_of(source: Source, used: int) -> str:
-    """Return what is to be said of a source that was left after `used` samples; "" if nothing."""
+def left_of(source: Source, used: int, reason: str | None, *, live: bool) -> str:
+    """Return what is to be said of a source that was left after `used` samples; "" if nothing.
+
+    What plays live is over when it is stopped, but a limit of seconds may come as a surprise.
+    """
+    limited = reason == "max_seconds"
+    if reason is None or (live and not limited):
+        return ""
+    if source.seconds == 0:
+        after = f"--max-seconds ended it after {used / SAMPLE_RATE:.1f} s"
+        return f"{after}: what came then was left" if limited else ""
     if source.seconds is None:
         return "the rest of the file was left unread"
     left = source.seconds - used / SAMPLE_RATE
     return f"{left:.1f} s of the file were left unread" if left >= UNREAD_TOLERANCE else ""
+
+
+def wordless(monitor: "Monitor", levels: "LevelMeter") -> str:
+    """Return what is to be said of sound that became no words; "" if nothing."""
+    from parakeet_coreml.recognition.windows import length_of  # noqa: PLC0415  NumPy is there by now
+
+    if monitor.missed:
+        seconds = length_of(monitor.missed) / SAMPLE_RATE
+        return f"no words were recognised in {seconds:.1f} s of sound like speech"
+    if monitor.transcribed or monitor.lost or not levels.faint:
+        return ""
+    return f"{levels.faint:.1f} s of sound were too faint to be heard as speech: turn it up"
 
 
 def meta(
