@@ -152,6 +152,7 @@ export interface WarningLine {
   code: "capture_stall"
     | "input_left"
     | "input_overflow"
+    | "long_file"
     | "mic_silent"
     | "model_loading"
     | "nan_samples"

@@ -1,18 +1,19 @@
-"""A sound file as a source of blocks. Sole importer of soundfile."""
+"""A sound file as a source of blocks: all of it, whatever its header claims."""
 
+import contextlib
 import math
 import os
-import re
 import stat
 import threading
 import time
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from parakeet_coreml.audio.samples import MAX_CHANNELS, MAX_RATE, MIN_RATE
+from parakeet_coreml.audio import mp3, ogg
+from parakeet_coreml.audio.containers import kind_of, layout
+from parakeet_coreml.audio.decoder import Decoder, Pump, View, unreadable
 from parakeet_coreml.audio.source import Warn
 from parakeet_coreml.errors import StorageError, UsageError
 
@@ -22,14 +23,11 @@ REALTIME_BLOCK = 0.02
 BLOCK = 0.5
 """Seconds of sound in a block read at full speed."""
 
-UNKNOWN_LENGTH = 1 << 62
-"""libsndfile claims about this many samples where a FLAC stream names no length."""
+HEAD = 1 << 16
+"""Bytes looked at, or handed on, at once."""
 
-STREAMED = 0xFFFF_FFFF
-"""The data size that writers put who cannot seek back: no claim at all."""
-
-_CLAIMED = re.compile(r"^ *(?:data|SSND) : (\d+) \(should be|'ds64' chunk of (\d+)", re.MULTILINE)
-"""Where libsndfile's log tells of a header that claims more than the file holds."""
+GROWTHS = 8
+"""How often a file that grows while it is read is gone back to."""
 
 
 class FileSource:
@@ -46,13 +44,20 @@ class FileSource:
         self._stopped = threading.Event()
         self._stop_time = math.inf
         self._lock = threading.Lock()
+        self._kind = self._odd = ""
+        self._broken = False
+        self._begun = self._earlier = self._growths = 0
         self._fd = _descriptor(path, self._name)
-        self._sound = _opened(self._fd, self._name)
-        self.rate: int = self._sound.samplerate
-        self.channels: int = self._sound.channels
-        self._check()
-        claimed = self._sound.frames
-        self.seconds: float | None = None if claimed >= UNKNOWN_LENGTH else claimed / self.rate
+        self._size = os.fstat(self._fd).st_size
+        try:
+            self._decoder = self._open()
+        except UsageError:
+            os.close(self._fd)
+            raise
+        self.rate = self._decoder.rate
+        self.channels = self._decoder.channels
+        claimed = self._decoder.frames
+        self.seconds: float | None = None if claimed is None else claimed / self.rate
         """Length as the header claims, at the end as it was found; None until that where it is
         not claimed."""
 
@@ -85,22 +90,9 @@ class FileSource:
 
     def _let_go(self) -> None:
         """Close libsndfile's view of the file and the file, once."""
-        if not self._sound.closed:
-            self._sound.close()
+        if not self._decoder.closed:
+            self._decoder.close()
             os.close(self._fd)
-
-    def _check(self) -> None:
-        """Refuse a header that cannot be right."""
-        reason = ""
-        if not MIN_RATE <= self.rate <= MAX_RATE:
-            reason = f"its sample rate of {self.rate} Hz is outside {MIN_RATE} to {MAX_RATE}"
-        elif not 1 <= self.channels <= MAX_CHANNELS:
-            reason = f"it has {self.channels} channels, more than {MAX_CHANNELS}"
-        elif self._sound.frames == 0:
-            reason = "its header says that it holds no sound"
-        if reason:
-            self._let_go()
-            raise UsageError(f"cannot use {self._name!r}: {reason}")
 
     def _paced(self, blocks: Iterator[NDArray[np.float32]]) -> Iterator[NDArray[np.float32]]:
         """Yield each block when its last sample would have been heard.
@@ -127,10 +119,10 @@ class FileSource:
             time.sleep(max(0.0, min(due, self._stop_time) - time.monotonic()))
 
     def _read(self, size: int) -> Iterator[NDArray[np.float32]]:
-        """Yield blocks of `size` samples until the file ends, then tell if it ended too early."""
+        """Yield blocks of `size` samples until the file ends, then tell what was odd about it."""
         total = 0
         while True:
-            block, problem = self._read_block(size, total)
+            block, problem = self._read_block(size)
             total += len(block)
             if len(block):
                 yield block
@@ -138,69 +130,134 @@ class FileSource:
                 raise StorageError(
                     f"{self._name!r} cannot be read beyond {total / self.rate:.1f} s: {problem}"
                 )
-            if len(block) < size:
+            if len(block) < size and not self._goes_on(total):
                 break
         self._check_length(total)
 
-    def _read_block(self, size: int, position: int) -> tuple[NDArray[np.float32], str]:
+    def _read_block(self, size: int) -> tuple[NDArray[np.float32], str]:
         """Read up to `size` samples; also say why the file is broken behind them, if it is."""
-        import soundfile  # noqa: PLC0415  only recordings of files need it
-
-        block = np.empty((size, self.channels), np.float32)
         with self._lock:
-            if self._sound.closed:
-                return block[:0], ""
-            try:
-                return self._sound.read(out=block), ""
-            except soundfile.LibsndfileError as error:
-                # The decoder stands behind the last sample it could write into the block.
-                got = min(max(0, self._sound.tell() - position), size)
-                return block[:got], _reason(error)
+            if self._decoder.closed:
+                return np.empty((0, self.channels), np.float32), ""
+            return self._decoder.read(size)
+
+    def _goes_on(self, total: int) -> bool:
+        """Go on behind the `total` samples that were read, where there is more of the file."""
+        with self._lock:
+            if self._decoder.closed:
+                return False
+            if self._kind == "Ogg":
+                found = ogg.link(self._peek, self._begun)
+                if found.next is not None:
+                    return self._follow(found.next, total)
+                self._broken = not found.whole
+            size = os.fstat(self._fd).st_size
+            if size > self._size and self._growths < GROWTHS:
+                return self._reopened(size, total)
+        return False
+
+    def _follow(self, start: int, total: int) -> bool:
+        """Open the stream that begins behind another one in the same file."""
+        view = View(self._fd, start, self._size)
+        try:
+            decoder = Decoder(view, self._name)
+        except UsageError:
+            return False
+        if (decoder.rate, decoder.channels) != (self.rate, self.channels):
+            left = f"{decoder.frames / decoder.rate:.1f} s" if decoder.frames else "what follows"
+            self._warn(
+                "input_left",
+                f"{self._name!r} goes on otherwise after {total / self.rate:.1f} s "
+                f"({decoder.rate} Hz, {decoder.channels} channels): {left} of it left unread",
+            )
+            decoder.close()
+            return False
+        self._decoder.close()
+        self._decoder, self._begun = decoder, start
+        self._earlier = total
+        return True
+
+    def _reopened(self, size: int, total: int) -> bool:
+        """Open a file anew that grew while it was read, behind what was read of it."""
+        self._growths += 1
+        self._size = size
+        try:
+            decoder = self._open()
+        except UsageError:
+            return False
+        self._decoder.close()
+        self._decoder, self._begun, self._earlier = decoder, 0, 0
+        left = total
+        while left > 0:
+            block, problem = decoder.read(min(left, self.rate))
+            if problem or not len(block):
+                return False
+            left -= len(block)
+        return True
 
     def _check_length(self, total: int) -> None:
-        """Note how long the file was, and tell if it held less than its header claims."""
-        claimed = self._sound.frames
-        if self._sound.closed:
-            return
+        """Note how long the file was, and tell if that is not what its header claims."""
+        with self._lock:
+            if self._decoder.closed:
+                return
+            claimed, broken = self._decoder.frames, self._broken
+        there = f"{total / self.rate:.1f} s"
         self.seconds = total / self.rate
-        if claimed >= UNKNOWN_LENGTH:
-            return
-        if total < claimed and self._sound.format == "FLAC":
+        short = claimed is not None and total - self._earlier < claimed
+        if short and claimed is not None and self._kind == "FLAC":
             raise StorageError(
-                f"{self._name!r} breaks off after {total / self.rate:.1f} of "
-                f"{claimed / self.rate:.1f} s"
+                f"{self._name!r} breaks off after {there} of {claimed / self.rate:.1f} s"
             )
-        if total < claimed or self._cut_short():
+        if short or broken or self._odd == "short":
+            claim = "is not whole" if broken else "holds less than its header claims"
+            self._warn("short_file", f"{self._name!r} {claim}: used the {there} that are there")
+        elif self._odd == "long":
             self._warn(
-                "short_file",
-                f"{self._name!r} holds less than its header claims: "
-                f"used the {total / self.rate:.1f} s that are there",
+                "long_file",
+                f"{self._name!r} holds more than its header claims, as when its writer was ended: "
+                f"used all {there}",
             )
+        if os.fstat(self._fd).st_size > self._size:
+            self._warn("input_left", f"{self._name!r} still grew: read its first {there}")
 
-    def _cut_short(self) -> bool:
-        """Say whether libsndfile put right a length of uncompressed audio."""
-        found = _CLAIMED.search(self._sound.extra_info)
-        return found is not None and int(found[1] or found[2]) != STREAMED
+    # How it is opened
 
+    def _peek(self, at: int, count: int) -> bytes:
+        try:
+            return os.pread(self._fd, count, at) if at < self._size else b""
+        except OSError:
+            return b""
 
-def _opened(fd: int, name: str) -> Any:  # noqa: ANN401  soundfile is untyped
-    """Open a sound file by its descriptor, or say in one line why it is none."""
-    import soundfile  # noqa: PLC0415  only recordings of files need it
+    def _open(self) -> Decoder:
+        """Open what is there of the file now. Raises `UsageError` if it is no sound."""
+        head = self._peek(0, HEAD)
+        self._kind, known = kind_of(head)
+        if self._kind == "MP3" and self._peek(mp3.after_tag(self._peek, 0), 4) == b"fLaC":
+            self._kind = "FLAC"
+        elif not self._kind and mp3.begins(head):
+            self._kind, known = "MP3", True
+        if self._kind and not known:
+            raise unreadable(self._name, f"it is {self._kind}")
+        plan = layout(self._peek)
+        if plan is not None:
+            length, self._odd = plan.sound(self._peek, self._size)
+            if length == 0:
+                raise UsageError(f"cannot use {self._name!r}: it holds no sound")
+            view = View(self._fd, plan.start, plan.start + length, plan.header(length))
+            with contextlib.suppress(UsageError):
+                return Decoder(view, self._name)
+        if self._kind == "MP3" and not mp3.is_measured(self._peek, self._size):
+            return Decoder(Pump(mp3.frames(self._pieces())), self._name)
+        os.lseek(self._fd, 0, os.SEEK_SET)  # libsndfile begins where the descriptor stands
+        return Decoder(self._fd, self._name)
 
-    try:
-        # By descriptor: a name ending in .raw would make soundfile ask for the format. It stays
-        # ours, because libsndfile closes one it was given even when it refuses the file.
-        sound = soundfile.SoundFile(fd, closefd=False)
-    except soundfile.LibsndfileError as error:
-        os.close(fd)
-        raise UsageError(
-            f"{name!r} is not a sound file that can be read: {_reason(error)}",
-            "WAV, FLAC, AIFF, CAF, Ogg and MP3 are read; convert others first",
-        ) from error
-    # Believing that it can, soundfile seeks after each read to where it is: MP3 comes out mangled,
-    # because a frame needs bits of those before it.
-    sound.seekable = lambda: False
-    return sound
+    def _pieces(self) -> Iterator[bytes]:
+        """Yield the file's bytes to wherever its end is by then."""
+        at = 0
+        with contextlib.suppress(OSError):
+            while data := os.pread(self._fd, HEAD, at):
+                at += len(data)
+                yield data
 
 
 def _descriptor(path: str | os.PathLike[str], name: str) -> int:
@@ -225,8 +282,3 @@ def _descriptor(path: str | os.PathLike[str], name: str) -> int:
         os.close(fd)
         raise UsageError(f"{name!r} {reason}")
     return fd
-
-
-def _reason(error: Any) -> str:  # noqa: ANN401  soundfile is untyped
-    """Return libsndfile's own words, in one line without the full stop."""
-    return " ".join(str(error.error_string).split()).rstrip(".").removeprefix("Error : ")

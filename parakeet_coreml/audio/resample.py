@@ -20,6 +20,15 @@ PIECES_PER_SECOND = 10
 CANCELLED = 0.1
 """A mean with less than this share of the loudest channel's energy has cancelled it out."""
 
+LAG = 1 / 8_000
+"""Seconds between the samples whose second difference is taken for the voice."""
+
+FADE = 0.95
+"""What a piece's energy counts in the next one: half after 1.4 s."""
+
+CHANGE = 1.5
+"""Another channel is taken where it is so much louder; equal ones would take turns, and click."""
+
 
 @dataclass(slots=True)
 class Counts:
@@ -41,7 +50,7 @@ def to_16k(
     """
     if not (math.isfinite(rate) and MIN_RATE <= rate <= MAX_RATE):
         raise ValueError(f"rate of {rate} Hz")
-    mono = _mono(_sanitised(blocks, counts), round(rate / PIECES_PER_SECOND))
+    mono = _mono(_sanitised(blocks, counts), rate)
     return mono if rate == SAMPLE_RATE else _resampled(mono, rate)
 
 
@@ -71,8 +80,10 @@ def _sanitised(
         yield np.clip(clean, np.float32(-LOUDEST), np.float32(LOUDEST))
 
 
-def _mono(blocks: Iterable[NDArray[np.float32]], size: int) -> Iterator[Samples]:
-    """Pass mono on as it comes; mix more channels down in pieces of exactly `size` samples."""
+def _mono(blocks: Iterable[NDArray[np.float32]], rate: float) -> Iterator[Samples]:
+    """Pass mono on as it comes; mix more channels down in pieces of exactly 100 ms."""
+    size = round(rate / PIECES_PER_SECOND)
+    mixer = _Mixer(max(1, round(rate * LAG)))
     rest: NDArray[np.float32] | None = None
     for block in blocks:
         if block.ndim == 1 or block.shape[1] == 1:
@@ -82,21 +93,44 @@ def _mono(blocks: Iterable[NDArray[np.float32]], size: int) -> Iterator[Samples]
         joined = block if rest is None else np.concatenate((rest, block))
         whole = len(joined) - len(joined) % size
         for start in range(0, whole, size):
-            yield _mixed(joined[start : start + size])
+            yield mixer.mixed(joined[start : start + size])
         rest = joined[whole:]
     if rest is not None and len(rest):
-        yield _mixed(rest)
+        yield mixer.mixed(rest)
 
 
-def _mixed(piece: NDArray[np.float32]) -> Samples:
-    """Return the mean of the channels, or the loudest one where the mean cancels it out.
+class _Mixer:
+    """Takes the mean of the channels, or one of them where the mean cancels its voice out.
 
-    Opposite phase makes a mean of nothing, and one live channel among sixteen one of -24 dB.
+    Opposite phase makes a mean of nothing, and one live channel among sixteen one of -24 dB. What
+    is compared is the voice: hum is the same in both wires of a balanced plug, and louder.
     """
-    exact = piece.astype(np.float64)
-    mean: NDArray[np.float64] = exact.mean(axis=1)
-    energies = np.square(exact).sum(axis=0)
-    loudest = int(energies.argmax())
-    if np.square(mean).sum() < CANCELLED * energies[loudest]:
-        return np.ascontiguousarray(piece[:, loudest])
-    return mean.astype(np.float32)
+
+    def __init__(self, lag: int) -> None:
+        self._lag = lag
+        self._mean = 0.0
+        self._energies: NDArray[np.float64] | None = None
+        self._channel = 0
+
+    def mixed(self, piece: NDArray[np.float32]) -> Samples:
+        """Return one piece of shape (n, channels) as mono."""
+        exact = piece.astype(np.float64)
+        mean: NDArray[np.float64] = exact.mean(axis=1)
+        alone = np.square(self._voice(mean)).sum()
+        energies = np.square(self._voice(exact)).sum(axis=0)
+        # Loud pieces decide for the quiet ones behind them, or pauses would switch back and forth.
+        self._mean = FADE * self._mean + float(alone)
+        self._energies = energies + (0 if self._energies is None else FADE * self._energies)
+        loudest = int(self._energies.argmax())
+        if self._energies[loudest] > CHANGE * self._energies[self._channel]:
+            self._channel = loudest
+        if alone < CANCELLED * energies.max() or self._mean < CANCELLED * self._energies[loudest]:
+            return np.ascontiguousarray(piece[:, self._channel])
+        return mean.astype(np.float32)
+
+    def _voice(self, sound: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return what is left without hum and offset: 50 Hz lies 52 dB below 1 kHz."""
+        lag = self._lag
+        if len(sound) <= 2 * lag:
+            return sound
+        return sound[2 * lag :] - 2 * sound[lag:-lag] + sound[: -2 * lag]

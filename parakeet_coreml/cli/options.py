@@ -77,7 +77,11 @@ _RECORDING_OPTIONS = (
         "--chunk-seconds", type=float, default=15.0, help="Audio behind one line, 5 to 120."
     ),
     click.option("--overlap-seconds", type=float, default=2.0, help="Audio two windows share."),
-    click.option("--max-seconds", type=float, default=14_400.0, help="Stop after this much audio."),
+    click.option(
+        "--max-seconds",
+        type=float,
+        help="Stop after this much audio.  [default: 14400; none for files]",
+    ),
     click.option(
         "--chunk-at",
         type=click.Choice(["time", "pause"]),

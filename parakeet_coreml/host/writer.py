@@ -37,6 +37,12 @@ class Writer:
                 self._changed.notify_all()
             return taken
 
+    @property
+    def unused(self) -> bool:
+        """Whether no line was ever queued."""
+        with self._changed:
+            return not (self._written or self._lines or self._busy)
+
     def flush(self, patience: float) -> bool:
         """Wait until everything is written; False if nothing moved for `patience` seconds."""
         with self._changed:

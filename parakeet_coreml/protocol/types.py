@@ -14,6 +14,7 @@ WARNINGS = (
     "capture_stall",
     "input_left",
     "input_overflow",
+    "long_file",
     "mic_silent",
     "model_loading",
     "nan_samples",

@@ -27,6 +27,17 @@ FLOOR_EVERY = 25
 MUTED = 14 * SAMPLE_RATE
 """Zeros for so long after there was sound: switched off midway. A noise gate gives shorter ones."""
 
+FAINTEST_DB = -96
+"""Quieter than this is what 16 bits round to."""
+
+CONTRAST_DB = 15
+"""So far above the quiet of a recording is sound that somebody made."""
+
+TICK_SECONDS = energy.TICK / SAMPLE_RATE
+
+SHORTEST = 0.3
+"""Seconds of it that count."""
+
 Emit = Callable[..., None]
 """Takes the name of an event and its fields."""
 
@@ -55,6 +66,7 @@ class LevelMeter:
         self._silent = silent
         self._silent_after = silent_after
         self._zeros = 0
+        self._loudness = np.zeros(1 - round(QUIETEST_DB), dtype=np.int64)
         self._level, self._speaking = level, speaking
         self._rest = np.empty(0, dtype=np.float32)
         self._levels: deque[float] = deque(maxlen=FLOOR_SPAN)
@@ -70,8 +82,26 @@ class LevelMeter:
             self._look_for_sound(block, start)
         if self.sounded:
             self._look_for_mute(block)
+        self._weigh(block)
         if self._level is not None or self._speaking is not None:
             self._listen(block, start)
+
+    def _weigh(self, block: Samples) -> None:
+        """Count ticks by whole decibels below full scale; how blocks are cut hardly matters."""
+        levels = energy.levels_of(block)
+        below = -20 * np.log10(np.clip(levels[levels > 0], 10 ** (QUIETEST_DB / 20), 1))
+        self._loudness += np.bincount(below.astype(np.int64), minlength=len(self._loudness))
+
+    @property
+    def faint(self) -> float:
+        """Seconds of sound well above the quiet of the recording; 0.0 if they are too few."""
+        total = int(self._loudness.sum())
+        if not total:
+            return 0.0
+        louder = np.cumsum(self._loudness)  # ticks at least so loud, from full scale down
+        quiet = int(np.searchsorted(louder, 0.9 * total))
+        seconds = float(louder[max(0, min(quiet - CONTRAST_DB, -FAINTEST_DB))]) * TICK_SECONDS
+        return seconds if seconds >= SHORTEST else 0.0
 
     def _look_for_sound(self, block: Samples, start: int) -> None:
         self.sounded = bool(block.any())

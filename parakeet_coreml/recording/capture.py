@@ -11,6 +11,7 @@ from parakeet_coreml.audio.samples import Samples, to_samples
 from parakeet_coreml.audio.source import Source
 from parakeet_coreml.errors import DeviceLostError, NoDeviceError
 from parakeet_coreml.recording.options import Options
+from parakeet_coreml.recording.sources import heard
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +41,7 @@ class Capture:
         self._stopped = self._letting_go = self._held = False
         self._tail = 0.0
         self.source: Source | None = None
-        self.left = to_samples(options.max_seconds)
+        self.left = to_samples(options.most_seconds)
         """Samples that may still come."""
 
     def open(self) -> Source:
@@ -89,7 +90,7 @@ class Capture:
 
         Raises what the source raises; `DeviceLostError` if it does not open again.
         """
-        from parakeet_coreml.audio.resample import Counts, to_16k  # noqa: PLC0415  NumPy loads here, not before
+        from parakeet_coreml.audio.resample import Counts  # noqa: PLC0415  NumPy loads here, not before
 
         counts = Counts()
         most = self.left
@@ -97,7 +98,7 @@ class Capture:
             while (source := self.source) is not None:
                 if self._options.input != "mic":
                     self._watcher.sounds(source)
-                for block in to_16k(source.blocks(), source.rate, counts=counts):
+                for block in heard(source, counts):
                     yield block[: self.left]
                     self.left -= len(block)
                     if self.left <= 0:

@@ -8,6 +8,9 @@ from parakeet_coreml.host.stdio import STDOUT, is_terminal
 from parakeet_coreml.recognition.geometry import Geometry
 from parakeet_coreml.selection import ModelSelection
 
+LIVE_SECONDS = 14_400.0
+"""Limit of what has no end of its own, where none was given: 4 h."""
+
 MAX_SECONDS = 1e9
 """Largest limit that is one: 30 years."""
 
@@ -34,7 +37,7 @@ class Options:
     compute_units: str | None = None
     chunk_seconds: float = 15.0
     overlap_seconds: float = 2.0
-    max_seconds: float = 14_400.0
+    max_seconds: float | None = None
     chunk_at: str | None = None
     pause_ms: int = 600
     auto_stop: float | None = None
@@ -68,6 +71,13 @@ class Options:
             return self.format == "text" and self.live and is_terminal(STDOUT)
         return self.chunk_at == "pause"
 
+    @property
+    def most_seconds(self) -> float:
+        """Seconds of audio at most: a forgotten microphone ends, a file has its own end."""
+        if self.max_seconds is not None:
+            return self.max_seconds
+        return LIVE_SECONDS if self.live or self.input == "-" else MAX_SECONDS
+
     def geometry(self) -> Geometry:
         """Return how the recording is cut, all of it checked.
 
@@ -75,9 +85,10 @@ class Options:
         """
         pause_ms = self.pause_ms if self.at_pauses else None
         geometry = Geometry.of(self.chunk_seconds, self.overlap_seconds, pause_ms)
-        if not 0 < self.max_seconds <= MAX_SECONDS:
+        if not 0 < self.most_seconds <= MAX_SECONDS:
             raise UsageError(
-                f"--max-seconds must be above 0 and up to {MAX_SECONDS:g}, not {self.max_seconds:g}"
+                f"--max-seconds must be above 0 and up to {MAX_SECONDS:g}, "
+                f"not {self.most_seconds:g}"
             )
         if self.auto_stop is not None and not MIN_QUIET <= self.auto_stop <= MAX_SECONDS:
             raise UsageError(f"--auto-stop must be {MIN_QUIET:g} s or more, not {self.auto_stop:g}")

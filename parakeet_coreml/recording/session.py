@@ -321,11 +321,10 @@ class Recording:
         self._waterfall.mark("capture_end")
 
     def _left(self, source: Source, used: int) -> None:
-        """Say how much of a file a stop left; one in real time is over like a microphone."""
-        if not self._options.live and self._ending.reason is not None:
-            left = summary.left_of(source, used)
-            if left:
-                self._warn("input_left", left)
+        """Say what an end left unheard."""
+        reason, live = self._ending.reason, self._options.live
+        if left := summary.left_of(source, used, reason, live=live):
+            self._warn("input_left", left)
 
     def _say_state(self, state: str) -> None:
         captured = self._account.captured if self._account is not None else 0
@@ -357,6 +356,10 @@ class Recording:
 
     def _fail(self, error: ParakeetError) -> None:
         """Say a failure at once; the first one sets the exit code."""
+        if isinstance(error, UsageError) and self._writer.unused:
+            self._refused = error  # a stream, of which only the first bytes could tell
+            self._over(self._finished)
+            return
         self._happened(ending.Failed(error.name, error.exit_code))
         self._notices.fail(error)
 
@@ -367,9 +370,8 @@ class Recording:
     def _judge_silence(self) -> None:
         """Tell at the end what was not speech, and what was speech to nobody."""
         account = self._account
-        unheard = summary.unheard(account)
-        if unheard:
-            self._warn("no_words", unheard)
+        if account is not None and (words := summary.wordless(account, self._levels)):
+            self._warn("no_words", words)
         captured = account.captured if account is not None else 0
         silent = not self._levels.sounded and captured >= SILENT_AFTER
         if self._options.input == "mic" and silent:

@@ -1,10 +1,19 @@
 """Which source a recording listens to. Each is imported alone, for each brings its own library."""
 
-from collections.abc import Callable
+import itertools
+import os
+import stat
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 from parakeet_coreml.audio.source import Source, Warn
+from parakeet_coreml.errors import UsageError
 from parakeet_coreml.host import stdio
 from parakeet_coreml.recording.options import Options
+
+if TYPE_CHECKING:  # NumPy must not load before the microphone runs
+    from parakeet_coreml.audio.resample import Counts
+    from parakeet_coreml.audio.samples import Samples
 
 
 def open_source(
@@ -28,6 +37,34 @@ def open_source(
 
         rate, encoding = options.input_rate, options.input_encoding
         return PcmSource(stdio.STDIN, rate=rate, encoding=encoding, warn=warn)
+    if _is_pipe(options.input):
+        from parakeet_coreml.audio.pcm import PipeSource  # noqa: PLC0415  lazy
+
+        if options.realtime:
+            raise UsageError(
+                "--realtime plays a file, not a pipe", "its writer sets the pace; leave it out"
+            )
+        return PipeSource(options.input, warn=warn)
     from parakeet_coreml.audio.file import FileSource  # noqa: PLC0415  lazy
 
     return FileSource(options.input, realtime=options.realtime, warn=warn)
+
+
+def _is_pipe(path: str) -> bool:
+    """Tell whether a path names what can be read only as it comes."""
+    try:
+        mode = os.stat(path).st_mode  # noqa: PTH116  pathlib would have to load
+    except (OSError, ValueError):
+        return False  # said where it is opened
+    return stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)
+
+
+def heard(source: Source, counts: "Counts") -> "Iterator[Samples]":
+    """Return a source's sound at 16 kHz. Waits for a first block: a stream's rate comes with it."""
+    from parakeet_coreml.audio.resample import to_16k  # noqa: PLC0415  NumPy loads here
+
+    blocks = source.blocks()
+    first = next(blocks, None)
+    if first is None:
+        return iter(())
+    return to_16k(itertools.chain((first,), blocks), source.rate, counts=counts)

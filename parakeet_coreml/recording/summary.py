@@ -16,6 +16,7 @@ from parakeet_coreml.timing import Waterfall
 if TYPE_CHECKING:  # NumPy must not load before the microphone runs
     from parakeet_coreml.recognition.account import Account
     from parakeet_coreml.recognition.fallback import Decoded
+    from parakeet_coreml.recognition.meter import LevelMeter
 
 UNREAD = "Error: stdout cannot be written; the rest of the text is lost"
 READER_LOST = "Error: nobody reads stdout any more; the recording was ended"
@@ -26,12 +27,33 @@ UNREAD_TOLERANCE = 0.05
 """Seconds of a file that may be left unread in silence: a rest that resampling rounds away."""
 
 
-def left_of(source: Source, used: int) -> str:
-    """Return what is to be said of a source that was left after `used` samples; "" if nothing."""
+def left_of(source: Source, used: int, reason: str | None, *, live: bool) -> str:
+    """Return what is to be said of a source that was left after `used` samples; "" if nothing.
+
+    What plays live is over when it is stopped, but a limit of seconds may come as a surprise.
+    """
+    limited = reason == "max_seconds"
+    if reason is None or (live and not limited):
+        return ""
+    if source.seconds == 0:
+        after = f"--max-seconds ended it after {used / SAMPLE_RATE:.1f} s"
+        return f"{after}: what came then was left" if limited else ""
     if source.seconds is None:
         return "the rest of the file was left unread"
     left = source.seconds - used / SAMPLE_RATE
     return f"{left:.1f} s of the file were left unread" if left >= UNREAD_TOLERANCE else ""
+
+
+def wordless(account: "Account", levels: "LevelMeter") -> str:
+    """Return what is to be said of sound that became no words; "" if nothing."""
+    from parakeet_coreml.recognition.windows import length_of  # noqa: PLC0415  NumPy is there by now
+
+    if account.missed:
+        seconds = length_of(account.missed) / SAMPLE_RATE
+        return f"no words were recognised in {seconds:.1f} s of sound like speech"
+    if account.transcribed or account.lost or not levels.faint:
+        return ""
+    return f"{levels.faint:.1f} s of sound were too faint to be heard as speech: turn it up"
 
 
 def meta(
@@ -70,16 +92,6 @@ def described(info: BackendInfo | None) -> dict[str, Value]:
         "load_ms": info.load_ms,
     }
     return fields if info.warm is None else {**fields, "warm": info.warm}
-
-
-def unheard(account: "Account | None") -> str:
-    """Return what is to be said of speech in which no word was recognised; "" if nothing."""
-    from parakeet_coreml.recognition.windows import length_of  # noqa: PLC0415  NumPy is there by now
-
-    if account is None or not account.missed:
-        return ""
-    seconds = length_of(account.missed) / SAMPLE_RATE
-    return f"no words were recognised in {seconds:.1f} s of sound like speech"
 
 
 def timing(

@@ -123,14 +123,12 @@ def test_what_is_no_sound_file_is_refused_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "image.wav").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 20)
     (tmp_path / "te\nxt.wav").write_text("hello " * 100)
     (tmp_path / "elf").write_bytes(Path(sys.executable).read_bytes()[:5_000])
-    os.mkfifo(tmp_path / "fifo")
     assert "there is no file" in refusal(tmp_path / "absent.wav")
     assert "is a folder" in refusal(tmp_path)
     assert "'empty.wav' is empty" in refusal(tmp_path / "empty.wav")
     assert "'image.wav' is not a sound file" in refusal(tmp_path / "image.wav")
     assert "is not a sound file" in refusal(tmp_path / "te\nxt.wav")
     assert "is not a sound file" in refusal(tmp_path / "elf")
-    assert "not a regular file" in refusal(tmp_path / "fifo")
     assert "not a regular file" in refusal(Path(os.devnull))
     assert "cannot open" in refusal(tmp_path / ("a" * 4_096))
     assert "cannot open" in refusal(Path("nul\0byte"))
@@ -217,7 +215,7 @@ def test_a_closed_file_is_not_found_to_be_short(tmp_path: Path) -> None:
 # Files that break off
 
 
-@pytest.mark.parametrize("size", [3_202, 200_000, 0x7FFF_FFFF, 0xFFFF_FFFE])
+@pytest.mark.parametrize("size", [3_202, 200_000, 0x7000_0000, 0xF000_0000])
 def test_a_wav_that_claims_more_than_it_has_gives_what_it_has(tmp_path: Path, size: int) -> None:
     path = tmp_path / "sound.wav"
     path.write_bytes(wav(size=size))
@@ -226,9 +224,10 @@ def test_a_wav_that_claims_more_than_it_has_gives_what_it_has(tmp_path: Path, si
     assert warnings == ["short_file"]
 
 
-def test_a_wav_written_to_a_pipe_claims_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize("size", [0x7FFF_F000, 0x7FFF_FFFF, 0x8000_0000, 0xFFFF_FFFF])
+def test_a_wav_written_to_a_pipe_claims_nothing(tmp_path: Path, size: int) -> None:
     path = tmp_path / "sound.wav"
-    path.write_bytes(wav(size=0xFFFF_FFFF))
+    path.write_bytes(wav(size=size))
     back, warnings = heard(path)
     assert len(back) == 1_600
     assert warnings == []

@@ -126,6 +126,20 @@ def test_opposite_phase_does_not_cancel() -> None:
     assert rms(resampled([np.stack([one, -one], axis=1)], SAMPLE_RATE)) == pytest.approx(rms(one))
 
 
+@pytest.mark.parametrize("rate", [16_000, 44_100, 96_000])
+@pytest.mark.parametrize("hum", [0.0, 0.003, 0.06])
+def test_a_balanced_plug_keeps_its_voice_whatever_hums(rate: int, hum: float) -> None:
+    times = np.arange(3 * rate) / rate
+    voice = np.float32(0.05) * tone(700, rate, 3) * (np.sin(2 * np.pi * times) > 0)
+    low = np.sin(100 * np.pi * times) + 0.5 * np.sin(300 * np.pi * times) + 0.5
+    noises = (hum * low).astype(np.float32)
+    balanced = np.stack([voice + noises, noises - voice], axis=1)
+    heard = resampled([balanced], rate)
+    truth = resampled([(voice + noises)[:, None]], rate)
+    # One channel from the first word on, without a change of sign.
+    assert np.allclose(heard[1_600:], truth[1_600:], atol=1e-3)
+
+
 def test_one_live_channel_among_sixteen_keeps_its_loudness() -> None:
     sound = np.zeros((SAMPLE_RATE, 16), np.float32)
     sound[:, 11] = tone(300, SAMPLE_RATE)

@@ -83,11 +83,21 @@ def test_the_microphone_stops_in_every_way(start: Start, room: PulseServer) -> N
 
 
 def test_max_seconds_ends_the_microphone_at_that_sample(start: Start, room: PulseServer) -> None:
-    recorder = start(*WATCHED, "--max-seconds", "1.5", env=room.env)
+    events = ("--events", "speech,ready,warning")
+    recorder = start(*WATCHED, *events, "--max-seconds", "1.5", env=room.env)
     recorder.until("ready", what="capture")
     room.mic.play(spoken(*WORDS[:2]))
     assert_two_words(recorder, "max_seconds")
     assert recorder.done["samples"]["captured"] == 24_000
+    assert "input_left" in [line["code"] for line in recorder.of("warning")]
+
+
+def test_max_seconds_ends_raw_pcm_and_tells(start: Start) -> None:
+    recorder = start("--input", "-", "--max-seconds", "1.25", "--events", "warning")
+    recorder.write((sound(*WORDS[:4]) * 32_767).astype("<i2").tobytes())
+    recorder.finish(0)
+    assert recorder.heard == list(WORDS[:2])
+    assert [line["code"] for line in recorder.of("warning")] == ["input_left"]
 
 
 def test_max_seconds_ends_a_file_at_that_sample(start: Start, speech: Path) -> None:

@@ -42,7 +42,7 @@ OPENED_BY_NAME = {"backends.coreml", "backends.mlx", "backends.onnx", "backends.
 SOLE_IMPORTERS = {
     "soxr": {"audio.resample"},
     "sounddevice": {"audio.portaudio"},
-    "soundfile": {"audio.file"},
+    "soundfile": {"audio.decoder"},
     "onnxruntime": {"backends.onnx"},
     "coremltools": {"backends.binding", "backends.coreml"},
     "mlx": {"backends.mlx"},
@@ -51,6 +51,9 @@ SOLE_IMPORTERS = {
 }
 
 PURE = {
+    "audio.containers",
+    "audio.mp3",
+    "audio.ogg",
     "audio.pace",
     "audio.samples",
     "backends.transducer.mel",
@@ -74,6 +77,7 @@ PURE_IMPORTS = {
     "itertools",
     "math",
     "numpy",
+    "struct",
     "typing",
     "unicodedata",
 }

@@ -200,6 +200,28 @@ def test_pauses_of_a_noise_gate_are_no_mute() -> None:
     assert Notes(level=False, speech=False).hear(np.split(audio, 50)).muted == 0
 
 
+@pytest.mark.parametrize("gain", [1.0, 1e-3])
+def test_sound_that_somebody_made_is_told_from_a_room(gain: float) -> None:
+    speech = np.float32(gain) * spoken(dictation(20, pace=0.9, length=0.4), 20)
+    faint = Notes(level=False, speech=False).hear(np.split(speech, 40)).ear.faint
+    assert 5 < faint < 12
+
+
+@pytest.mark.parametrize("level", [0.02, 1e-4, 1e-5])
+def test_the_noise_of_a_room_is_nobody(level: float) -> None:
+    rising = noise(20, level) * np.linspace(1, 3, 20 * SAMPLE_RATE, dtype=np.float32)
+    assert Notes(level=False, speech=False).hear([rising]).ear.faint == 0
+    assert Notes(level=False, speech=False).hear([silence(5)]).ear.faint == 0
+
+
+def test_what_16_bits_round_to_is_nobody() -> None:
+    audio = silence(10)
+    audio[::300] = 1 / 32_768
+    audio[: 8 * SAMPLE_RATE] = 0
+    audio[8 * SAMPLE_RATE :] *= 0.3
+    assert Notes(level=False, speech=False).hear([audio]).ear.faint == 0
+
+
 def test_a_constant_offset_is_no_level() -> None:
     (level,) = Notes(speech=False).hear([noise(0.1, 3e-4) + np.float32(0.05)]).told
     assert level["rms_db"] == pytest.approx(-70.5, abs=1)
