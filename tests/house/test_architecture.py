@@ -27,6 +27,7 @@ ROOMS = (
     "protocol",
     "checks",
     "recording",
+    "bench",
     "cli",
     "__main__",
 )
@@ -47,6 +48,11 @@ SOLE_IMPORTERS = {
     "mlx": {"backends.mlx"},
     "parakeet_mlx": {"backends.mlx"},
     "urllib3": {"store.http"},
+    "jinja2": {"bench.report"},
+    "jiwer": {"bench.scoring"},
+    "matplotlib": {"bench.pictures"},
+    "psutil": {"bench.machine"},
+    "whisper_normalizer": {"bench.scoring"},
 }
 
 PURE = {
@@ -90,7 +96,17 @@ EARLY = [
 ]
 """What loads before the microphone runs."""
 
-HEAVY = ["numpy", "soxr", "soundfile", "onnxruntime", "coremltools", "mlx", "urllib3", "asyncio"]
+HEAVY = [
+    "parakeet_coreml.bench",
+    "numpy",
+    "soxr",
+    "soundfile",
+    "onnxruntime",
+    "coremltools",
+    "mlx",
+    "urllib3",
+    "asyncio",
+]
 
 MOST_LINES = 60
 

@@ -72,6 +72,11 @@ def test_what_windows_cost_is_added_up_and_what_nobody_measured_stays_away() -> 
     assert waterfall.window(first) == 0
     assert waterfall.window({**first, "encoder_ms": 1.25, "retries": 2, "ahead": False}) == 1
     assert waterfall.sums() == {
-        "windows": 2, "ahead": 1, "audio_ms": 200.0, "elapsed_ms": 4.2,
-        "encoder_ms": 1.2, "tokens": 6, "retries": 2,
+        "windows": 2,
+        "ahead": 1,
+        "audio_ms": 200.0,
+        "elapsed_ms": 4.2,
+        "encoder_ms": 1.2,
+        "tokens": 6,
+        "retries": 2,
     }

@@ -49,9 +49,19 @@ def test_a_window_says_what_its_stages_took(monkeypatch: pytest.MonkeyPatch) -> 
     now = iter([5.0042, 5.0242])
     monkeypatch.setattr("time.monotonic", lambda: next(now))
     assert summary.window(decoded(HEARD)) == {
-        "start_ms": 0, "end_ms": 2000, "audio_ms": 2000.0, "waiting_ms": 4.2,
-        "elapsed_ms": 20.0, "features_ms": 1.0, "encoder_ms": 10.0, "search_ms": 4.0,
-        "tokens": 1, "predictor_calls": 2, "joint_calls": 30, "retries": 0, "ahead": False,
+        "start_ms": 0,
+        "end_ms": 2000,
+        "audio_ms": 2000.0,
+        "waiting_ms": 4.2,
+        "elapsed_ms": 20.0,
+        "features_ms": 1.0,
+        "encoder_ms": 10.0,
+        "search_ms": 4.0,
+        "tokens": 1,
+        "predictor_calls": 2,
+        "joint_calls": 30,
+        "retries": 0,
+        "ahead": False,
     }
 
 
