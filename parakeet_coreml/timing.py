@@ -32,6 +32,10 @@ class Waterfall:
             if again or name not in self._stages:
                 self._stages[name] = now
 
+    def since(self, moment: float) -> float:
+        """Return the ms from the program's first line to a moment of the monotonic clock."""
+        return round((moment - self._start) * 1000, 1)
+
     def key(self, unix_ms: float) -> None:
         """Note when the host's key was pressed: before the program started."""
         with self._lock:

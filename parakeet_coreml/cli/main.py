@@ -34,12 +34,16 @@ Exit codes:
 """
 
 
+LATE = ("waterfall", "bench")
+"""What one wants to know of many recordings."""
+
+
 class Commands(click.Group):
     """Commands that are imported when they are used, for each brings its own libraries."""
 
     def list_commands(self, _ctx: click.Context) -> list[str]:
         """Return the names in the order of a first use."""
-        return ["progressive-record", "devices", "models", "warm", "doctor", "schema"]
+        return ["progressive-record", "devices", "models", "warm", "doctor", "schema", *LATE]
 
     def get_command(self, _ctx: click.Context, name: str) -> click.Command | None:
         """Return the command of that name."""
@@ -47,6 +51,14 @@ class Commands(click.Group):
             from parakeet_coreml.cli import models  # noqa: PLC0415  see the class
 
             return models.models
+        if name == "waterfall":
+            from parakeet_coreml.cli import waterfall  # noqa: PLC0415  see the class
+
+            return waterfall.waterfall
+        if name == "bench":
+            from parakeet_coreml.cli import bench  # noqa: PLC0415  see the class
+
+            return bench.bench
         return self.commands.get(name)
 
 

@@ -120,8 +120,9 @@ def measuring(waterfall: Waterfall, event: Callable[..., None]) -> "Callable[[De
 
     def measured(decoded: "Decoded") -> None:
         figures = window(decoded)
+        begun = {} if decoded.began is None else {"begun_ms": waterfall.since(decoded.began)}
         waterfall.mark("last_window", again=True)
-        event("window", index=waterfall.window(figures), **figures)
+        event("window", index=waterfall.window(figures), **begun, **figures)
 
     return measured
 

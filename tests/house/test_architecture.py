@@ -28,6 +28,7 @@ ROOMS = (
     "checks",
     "recording",
     "dictation",
+    "bench",
     "cli",
     "__main__",
 )
@@ -48,6 +49,11 @@ SOLE_IMPORTERS = {
     "mlx": {"backends.mlx"},
     "parakeet_mlx": {"backends.mlx"},
     "urllib3": {"store.connect", "store.http"},
+    "jinja2": {"bench.report"},
+    "jiwer": {"bench.scoring"},
+    "matplotlib": {"bench.pictures"},
+    "psutil": {"bench.machine"},
+    "whisper_normalizer": {"bench.scoring"},
 }
 
 PURE = {
@@ -99,7 +105,17 @@ EARLY = [
 ]
 """What loads before the microphone runs."""
 
-HEAVY = ["numpy", "soxr", "soundfile", "onnxruntime", "coremltools", "mlx", "urllib3", "asyncio"]
+HEAVY = [
+    "parakeet_coreml.bench",
+    "numpy",
+    "soxr",
+    "soundfile",
+    "onnxruntime",
+    "coremltools",
+    "mlx",
+    "urllib3",
+    "asyncio",
+]
 
 MOST_LINES = 60
 
