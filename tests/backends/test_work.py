@@ -25,7 +25,9 @@ def test_every_stage_is_counted_and_each_window_anew(name: str) -> None:
     if name == "mlx":
         pytest.importorskip("parakeet_mlx")
     manifest = json.loads((PACKAGE / "tiny_en" / "manifest.json").read_text())
-    spec = BackendSpec(name, "tiny-en", str(PACKAGE / "tiny_en"), blank=manifest["blank"])
+    blank, durations = manifest["blank"], tuple(manifest["durations"])
+    folder = str(PACKAGE / "tiny_en")
+    spec = BackendSpec(name, "tiny-en", folder, blank=blank, durations=durations)
     backend, info = open_backend(spec)
     audio, _ = soundfile.read(PACKAGE / "samples" / "speech.wav", dtype="float32", frames=64_000)
     works = [backend.transcribe(audio) for _ in range(2)]
