@@ -35,21 +35,31 @@ def main() -> None:
         from parakeet_coreml.backends.worker.server import serve  # without click
 
         serve(sys.argv[2] if len(sys.argv) > 2 else "")  # noqa: PLR2004  program, worker, spec
-    from parakeet_coreml.host import stdio
-    from parakeet_coreml.host.leave import before_leaving, settle_before_signals
+    from parakeet_coreml.host import leave, stdio
 
     stdio.secure_stdio()
-    listens = command == "progressive-record" and not any(a.startswith("--input") for a in sys.argv)
+    leave.begin(records=command == "progressive-record")
+    listens = command == "progressive-record" and _listens(sys.argv[2:])
     if listens or command in {"devices", "doctor"}:
         from parakeet_coreml.audio import portaudio  # only for the microphone
 
-        before_leaving.append(portaudio.settle)
-        settle_before_signals()
+        leave.before_leaving.append(portaudio.settle)
         if listens:
             portaudio.preload()
+        else:
+            leave.settle_before_signals()
     from parakeet_coreml.cli.main import run  # a worker needs no click
 
     run(waterfall)
+
+
+def _listens(arguments: list[str]) -> bool:
+    """Tell whether a recording will open the microphone, before click is there to say so."""
+    named = [i for i, a in enumerate(arguments) if a == "--input"]
+    if named:
+        return arguments[named[-1] + 1 : named[-1] + 2] == ["mic"]
+    given = [a for a in arguments if a.startswith("--input=")]
+    return given[-1] == "--input=mic" if given else "PARAKEET_COREML_INPUT" not in os.environ
 
 
 def _tell_version() -> None:

@@ -61,7 +61,9 @@ export interface DoneLine {
     | "sigint"
     | "sigterm"
     | "sighup"
+    | "sigalrm"
     | "max_seconds"
+    | "auto_stop"
     | "end_of_input"
     | "host_gone"
     | "cancel"
@@ -159,6 +161,7 @@ export interface WarningLine {
     | "no_words"
     | "partial_sample"
     | "short_file"
+    | "stdin_closed"
     | "unknown_command"
     | "worker_restarted"
     | (string & {});

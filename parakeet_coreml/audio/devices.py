@@ -1,12 +1,25 @@
 """Which microphones there are, and which of them is meant."""
 
+import itertools
+import os
+import sys
 from dataclasses import dataclass
+from typing import Any
 
 from parakeet_coreml.audio.portaudio import library, one_line, within
 from parakeet_coreml.errors import NoDeviceError
 
 HINT = "`parakeet-coreml devices` lists the microphones"
 """What to try when a device is not the one that was wanted."""
+
+NO_SERVER = "connect one, or start the audio server"
+"""What to try where there is none."""
+
+NO_SESSION = (
+    "XDG_RUNTIME_DIR is not set, so the audio server of the user's session cannot be found: "
+    "cron and services have to set it, as to /run/user/1000"
+)
+"""The same where none can be found."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +48,7 @@ def inputs() -> list[DeviceInfo]:
     sounddevice = library()
     try:
         apis = sounddevice.query_hostapis()
-        devices = sounddevice.query_devices()
+        devices = _queried(sounddevice)
         default = sounddevice.default.device[0]
     except (sounddevice.PortAudioError, ValueError) as error:
         raise NoDeviceError(f"cannot list the microphones: {one_line(error)}") from error
@@ -53,17 +66,35 @@ def inputs() -> list[DeviceInfo]:
     ]
 
 
+def _queried(sounddevice: Any) -> list[dict[str, Any]]:  # noqa: ANN401  sounddevice is untyped
+    """Return what PortAudio says of its devices, without those whose names are not UTF-8."""
+    try:
+        return [*sounddevice.query_devices()]
+    except UnicodeDecodeError:
+        found: list[dict[str, Any]] = []
+        for index in itertools.count():
+            try:
+                found.append(sounddevice.query_devices(index))
+            except UnicodeDecodeError:
+                continue
+            except (sounddevice.PortAudioError, ValueError):
+                return found
+        raise AssertionError from None
+
+
 def chosen(devices: list[DeviceInfo], wanted: str | None) -> DeviceInfo:
     """Return the device that was asked for: by index, whole name, or a part of one name only.
 
     Case does not matter; None asks for the default. Raises `NoDeviceError`.
     """
     if not devices:
-        raise NoDeviceError("there is no microphone", "connect one, or start the audio server")
-    if wanted is None:
+        lost = sys.platform == "linux" and "XDG_RUNTIME_DIR" not in os.environ
+        raise NoDeviceError("there is no microphone", NO_SESSION if lost else NO_SERVER)
+    if wanted is None or not wanted.strip():
         found = [device for device in devices if device.is_default]
     elif wanted.strip().isdecimal():
-        found = [device for device in devices if device.index == int(wanted)]
+        number = wanted.strip().lstrip("0") or "0"  # no int(): it may have 5,000 digits
+        found = [device for device in devices if str(device.index) == number]
     else:
         name = wanted.strip().casefold()
         found = [device for device in devices if device.name.casefold() == name]

@@ -20,6 +20,7 @@ What the binding does, and why this module is careful (coremltools 9.0, CoreMLPy
 import hashlib
 import os
 import platform
+import re
 import shutil
 import stat
 import sys
@@ -139,9 +140,25 @@ def _plain(array: Array) -> Array:
     return np.ascontiguousarray(array, np.float32 if array.dtype.kind == "f" else np.int32)
 
 
+LONGEST_REASON = 500
+"""Characters of a reason: behind it comes Core ML's stack."""
+
+
 def _line(error: Exception) -> str:
-    """Return the first line of what Core ML says; the rest is its stack."""
-    return (str(error).splitlines() or ["no reason given"])[0]
+    """Return the reason Core ML gives, in one line.
+
+    coremltools prints the `userInfo` of an NSError: a dictionary of several lines with the reason
+    as `NSLocalizedDescription` and the one behind it as `NSUnderlyingError` (apple/
+    ml-stable-diffusion#5). Anything else is folded.
+    """
+    text = str(error)
+    reasons = [
+        " ".join(found.strip().strip('"').split())
+        for key in ("NSLocalizedDescription", "NSUnderlyingError")
+        for found in re.findall(rf"{key}\s*=\s*(\"(?:[^\"\\]|\\.)*\"|[^;]*);", text)
+    ]
+    folded = "; ".join(reasons) or " ".join(text.split())
+    return folded[:LONGEST_REASON] or "no reason given"
 
 
 # The binding

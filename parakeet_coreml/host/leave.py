@@ -9,8 +9,48 @@ from collections.abc import Callable
 from types import FrameType
 from typing import NoReturn
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-"""Those that end a process, with which a host or a person ends this one."""
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGALRM)
+"""Those that end a process, with which a host, a person or a timer ends this one."""
+
+early_signals: list[int] = []
+"""Those that came before `Host` takes them over: none is lost, and PID 1 gets them at all."""
+
+_parent = 0
+_outlives = False
+
+
+def begin(*, records: bool) -> None:
+    """Take note of who started this process, and let signals reach it, before anything else.
+
+    A launcher may block signals and forget it. Those that would end a recording before it has
+    begun are kept for it.
+    """
+    global _parent, _outlives
+    _parent, _outlives = os.getppid(), signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+    if records:
+        for number in SIGNALS:
+            if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
+                signal.signal(number, lambda number, _frame: early_signals.append(number))
+
+
+def orphaned() -> bool:
+    """Tell whether who started this process has gone.
+
+    That it went before our first instruction shows in its stand-in: one of another session, though
+    this process leads none of its own (`setsid` makes it lead one). Who ignores hang-ups, as under
+    `nohup`, is to outlive its launcher.
+    """
+    parent = os.getppid()
+    if _outlives:
+        return False
+    if parent != _parent:
+        return True
+    try:
+        return os.getsid(0) not in (os.getpid(), os.getsid(parent))
+    except OSError:
+        return False  # a parent that cannot be seen, as from within a container
+
 
 before_leaving: list[Callable[[], None]] = []
 """What has to be done first; each within a time of its own."""

@@ -10,6 +10,9 @@ from parakeet_coreml.errors import OutputLostError
 
 STDIN, STDOUT, STDERR = 0, 1, 2
 
+MOST = 1500
+"""Characters said at once: what a frozen reader may miss of one message."""
+
 
 def secure_stdio() -> None:
     """Make file descriptors 0, 1 and 2 exist, so that nothing opened later takes their place.
@@ -57,20 +60,29 @@ def _stderr() -> int:
 
 
 def say(text: str) -> None:
-    """Write one line for people on stderr, or leave it out where that would block."""
-    _tell(text[: select.PIPE_BUF // 4] + "\n")
+    """Write lines for people on stderr, or leave out what would block.
 
-
-def _tell(text: str) -> None:
+    Nothing in it acts on a terminal or forges a line: names of devices and files come from outside.
+    """
+    shown = "\n".join(_plain(line) for line in text[:MOST].splitlines())
     ready = select.poll()
     try:
         fd = _stderr()
         ready.register(fd, select.POLLOUT)
-        # A pipe that polls writable takes at least PIPE_BUF bytes without blocking.
-        if any(event & select.POLLOUT for _, event in ready.poll(0)):
-            os.write(fd, text.encode(errors="replace"))
+        rest = (shown + "\n").encode(errors="replace")
+        while rest:
+            # A pipe that polls writable takes PIPE_BUF bytes without blocking: 512 on a Mac.
+            if not any(event & select.POLLOUT for _, event in ready.poll(0)):
+                return
+            os.write(fd, rest[: select.PIPE_BUF])
+            rest = rest[select.PIPE_BUF :]
     except OSError:
         return  # nobody listens to stderr, which is allowed
+
+
+def _plain(line: str) -> str:
+    """Return a line without control characters, those above ASCII too."""
+    return "".join(c if c.isprintable() else " " for c in line)
 
 
 def is_terminal(fd: int) -> bool:

@@ -5,11 +5,12 @@ import select
 import signal
 import stat
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from types import FrameType
 
-from parakeet_coreml.host.leave import SIGNALS
+from parakeet_coreml.host import leave
 from parakeet_coreml.host.stdio import STDIN
 
 POLL_MS = 250
@@ -18,8 +19,33 @@ POLL_MS = 250
 MAX_COMMAND = 64 * 1024
 """Bytes of stdin kept while waiting for the end of a line."""
 
-GONE = select.POLLERR | select.POLLHUP | select.POLLNVAL
-"""What polling says of a pipe that nobody reads."""
+BOM = b"\xef\xbb\xbf"
+"""What some writers begin with."""
+
+CLOSED = (
+    "stdin was closed from the start, which ends the recording; "
+    "keep it open, or give /dev/null and end with a signal"
+)
+
+TWICE = 0.5
+"""Seconds after which a second SIGINT or SIGTERM is one: sooner, one request arrives twice.
+
+GNU `timeout` signals its child and its group, a trap or a host passes on what its group got too."""
+
+GONE = select.POLLERR | select.POLLHUP
+"""What polling says of a pipe or socket that nobody reads."""
+
+
+def _reader_gone(fd: int) -> bool:
+    """Tell whether nobody reads a descriptor any more.
+
+    A Mac reports a hang-up only where a readiness is asked for (xnu's poll_nocancel), and asked
+    together with others a pipe that can be written would wake us all the time: so it is asked
+    alone, and waited for no moment. POLLNVAL is `/dev/null` there, which reads everything.
+    """
+    poll = select.poll()
+    poll.register(fd, select.POLLOUT)
+    return any(event & GONE for _, event in poll.poll(0))
 
 
 def takes_commands() -> bool:
@@ -32,7 +58,8 @@ class Host:
     """Waits on the main thread for whatever the host does, and calls back.
 
     `on_stop(reason)` may be called several times; `on_abort(exit_code)` for `cancel` or the second
-    SIGINT or SIGTERM; `on_lost()` when nobody reads stdout any more; `commands` are further lines.
+    SIGINT or SIGTERM; `on_lost()` when nobody reads stdout any more; `on_odd(code, message)` for
+    what is odd about stdin; `commands` are further lines.
     """
 
     def __init__(
@@ -41,22 +68,27 @@ class Host:
         on_stop: Callable[[str], None],
         on_abort: Callable[[int], None],
         on_lost: Callable[[], None],
-        on_odd: Callable[[str], None],
+        on_odd: Callable[[str, str], None],
         commands: Mapping[bytes, Callable[[], None]],
     ) -> None:
         self._on_stop, self._on_abort = on_stop, on_abort
         self._on_lost, self._on_odd = on_lost, on_odd
         self._commands = commands
-        self._parent = os.getppid()
-        self._signals: deque[int] = deque()
-        self._terminations = 0
+        self._signals: deque[tuple[int, float]] = deque()
+        self._asked: float | None = None
+        """When the first SIGINT or SIGTERM came."""
         self._pending = b""
+        self._skipping = self._read = False
         self._wake, self._waker = os.pipe()
         os.set_blocking(self._wake, False)
         os.set_blocking(self._waker, False)
-        # Explicitly, also where the parent ignored them: `cmd &` in a script does.
-        for number in SIGNALS:
-            signal.signal(number, self._on_signal)
+        # Explicitly, also where the parent ignored them: `cmd &` in a script does. But who ignores
+        # hang-ups wants to outlive one: `nohup`.
+        for number in leave.SIGNALS:
+            if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
+                signal.signal(number, self._on_signal)
+        for early in leave.early_signals:
+            self._on_signal(early, None)
 
     def wake(self) -> None:
         """Make `watch` look again; callable from any thread."""
@@ -66,7 +98,7 @@ class Host:
             return  # it is full of wakes
 
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
-        self._signals.append(number)
+        self._signals.append((number, time.monotonic()))
         self.wake()
 
     def watch(
@@ -83,23 +115,21 @@ class Host:
         """
         poll = select.poll()
         poll.register(self._wake, select.POLLIN)
-        if stdout is not None:
-            poll.register(stdout, 0)  # errors and hang-ups are always reported
         if commands:
             poll.register(STDIN, select.POLLIN)
         orphaned = False
         while not finished.is_set():
-            for fd, event in poll.poll(POLL_MS):
+            for fd, _ in poll.poll(POLL_MS):
                 if fd == self._wake:
                     self._drain()
-                elif fd == stdout and event & GONE:
-                    poll.unregister(fd)
-                    self._on_lost()
-                elif fd == STDIN and not self._read_commands():
+                elif not self._read_commands():
                     poll.unregister(STDIN)
+            if stdout is not None and _reader_gone(stdout):
+                stdout = None
+                self._on_lost()
             self._serve_signals()
             each()
-            if not orphaned and os.getppid() != self._parent:
+            if not orphaned and leave.orphaned():
                 orphaned = True
                 self._on_stop("host_gone")
 
@@ -112,12 +142,14 @@ class Host:
 
     def _serve_signals(self) -> None:
         while self._signals:
-            number = self._signals.popleft()
-            self._terminations += number != signal.SIGHUP
-            if number != signal.SIGHUP and self._terminations > 1:
+            number, now = self._signals.popleft()
+            self._on_stop(signal.Signals(number).name.lower())
+            if number not in (signal.SIGINT, signal.SIGTERM):
+                continue
+            if self._asked is None:
+                self._asked = now
+            elif now - self._asked >= TWICE:
                 self._on_abort(128 + number)
-            else:
-                self._on_stop(signal.Signals(number).name.lower())
 
     def _read_commands(self) -> bool:
         """Read what stdin has; False at its end."""
@@ -128,16 +160,24 @@ class Host:
         except OSError:
             data = b""
         if not data:
+            if not self._read:
+                self._on_odd("stdin_closed", CLOSED)
             if self._pending.strip() == b"cancel":  # its line feed was forgotten
                 self._obey(b"cancel")
             self._on_stop("stdin_eof")
             return False
+        self._read = True
         *lines, self._pending = (self._pending + data).split(b"\n")
         for line in lines:
-            self._obey(line.strip())
+            # The rest of a line that was too long is no command.
+            if not self._skipping:
+                self._obey(line.removeprefix(BOM).strip())
+            self._skipping = False
         if len(self._pending) > MAX_COMMAND:
-            self._pending = b""
-            self._on_odd("a line on stdin was longer than 64 KiB and was ignored")
+            if not self._skipping:
+                message = "a line on stdin was longer than 64 KiB and was ignored"
+                self._on_odd("unknown_command", message)
+            self._pending, self._skipping = b"", True
         return True
 
     def _obey(self, command: bytes) -> None:
@@ -149,4 +189,5 @@ class Host:
             self._commands[command]()
         elif command:
             shown = command[:40].decode(errors="replace")
-            self._on_odd(f"stdin said {shown!r}; the commands are stop, cancel, pause and resume")
+            message = f"stdin said {shown!r}; the commands are stop, cancel, pause and resume"
+            self._on_odd("unknown_command", message)

@@ -21,14 +21,15 @@ WARNINGS = (
     "no_words",
     "partial_sample",
     "short_file",
+    "stdin_closed",
     "unknown_command",
     "worker_restarted",
 )
 """Names a warning line may carry."""
 
 REASONS = (
-    *("stop", "stdin_eof", "sigint", "sigterm", "sighup"),
-    *("max_seconds", "end_of_input", "host_gone", "cancel"),
+    *("stop", "stdin_eof", "sigint", "sigterm", "sighup", "sigalrm"),
+    *("max_seconds", "auto_stop", "end_of_input", "host_gone", "cancel"),
 )
 """What ends a recording that nothing went wrong with."""
 

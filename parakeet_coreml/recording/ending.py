@@ -24,7 +24,7 @@ STUCK_LIMIT = 720.0
 """Seconds without any movement after a stop; above every limit that has an error of its own."""
 
 
-BY_HAND = frozenset({"stop", "stdin_eof", "sigint", "sigterm", "sighup"})
+BY_HAND = frozenset({"stop", "stdin_eof", "sigint", "sigterm", "sighup", "sigalrm"})
 """Reasons that are somebody's hand, which is faster than the mouth: the tail of `--tail-ms`."""
 
 

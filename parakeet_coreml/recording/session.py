@@ -112,7 +112,7 @@ class Recording:
             on_stop=self._stop,
             on_abort=lambda code: self._happened(ending.Aborted(code)),
             on_lost=lambda: self._happened(ending.ReaderLost()),
-            on_odd=lambda message: self._warn("unknown_command", message),
+            on_odd=self._warn,
             commands={b"pause": self._capture.pause, b"resume": self._capture.resume},
         )
         self._writer = writer.Writer(stdout, on_lost=self._host.wake)
