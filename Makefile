@@ -7,11 +7,12 @@ SAMPLE := parakeet_coreml/samples/speech.wav
 
 PARITY_VENV := .venv-parity
 APP_VENV := .venv-app
+LOCK_VENV := .venv-lock
 # What `make coverage` runs; COVERED=tests/backends for a part.
 COVERED ?=
 APP := dist/parakeet-coreml/parakeet-coreml
 
-.PHONY: help run test check fix parity bench ramp traced coverage app app-test dist clean
+.PHONY: help run test check fix parity bench ramp traced coverage app app-test lock dist clean
 .DEFAULT_GOAL := run
 
 help: ## list what can be made
@@ -62,6 +63,11 @@ app-test: $(VENV)/.dev ## run the tests of the contract and of the folder on wha
 	PARAKEET_BIN=$(CURDIR)/$(APP) $(BIN)/python -P -m pytest \
 	  tests/build/frozen.py tests/host tests/checks tests/examples
 
+lock: $(LOCK_VENV)/.uv ## write requirements-dev.lock anew, for every Python and platform we run on
+	rm -f requirements-dev.lock
+	$(LOCK_VENV)/bin/uv pip compile pyproject.toml --extra dev --universal --generate-hashes --quiet \
+	  --no-header --no-annotate --no-emit-index-url --no-emit-find-links --output-file requirements-dev.lock
+
 dist: $(VENV)/.dev ## make sdist and wheel, man page and completions; try the wheel where nothing else is
 	rm -f dist/*.whl dist/*.tar.gz
 	$(BIN)/python -P -m build --outdir dist .
@@ -69,16 +75,26 @@ dist: $(VENV)/.dev ## make sdist and wheel, man page and completions; try the wh
 	build/smoke.sh dist/*.whl $(PYTHON)
 
 clean: ## remove everything that was made
-	rm -rf .coverage .coverage.* $(VENV) $(PARITY_VENV) $(APP_VENV) dist .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf .coverage .coverage.* $(VENV) $(PARITY_VENV) $(APP_VENV) $(LOCK_VENV) dist .pytest_cache .ruff_cache .mypy_cache .hypothesis
 
 $(VENV)/.run: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
 	@touch $@
 
-$(VENV)/.dev: pyproject.toml
+# First what is locked, by hash; then ourselves, with the locked build tool, and what EXTRAS adds.
+$(VENV)/.dev: pyproject.toml requirements-dev.lock
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[$(EXTRAS)]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes \
+	  --requirement requirements-dev.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation \
+	  --editable '.[$(EXTRAS)]'
+	@touch $@
+
+# Of its own: a large program that nothing but `make lock` needs.
+$(LOCK_VENV)/.uv:
+	$(PYTHON) -m venv $(LOCK_VENV)
+	$(LOCK_VENV)/bin/python -m pip install --quiet --disable-pip-version-check 'uv>=0.9'
 	@touch $@
 
 # Of its own: PyTorch and coremltools' converters are large, and neither the program nor its tests use them.
