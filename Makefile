@@ -18,7 +18,7 @@ APP := dist/parakeet-coreml/parakeet-coreml
 # An environment whose interpreter is gone, or is not the one PYTHON names now, is made again.
 broken = $(if $(shell PYTHON='$(PYTHON)' build/venv.sh --whole $(1)),,again)
 
-.PHONY: again help run test check fix parity bench ramp traced coverage app app-test lock dist fresh clean
+.PHONY: again help run test check fix parity bench ramp traced torture coverage app app-test lock dist fresh clean
 .DEFAULT_GOAL := run
 
 help: ## list what can be made
@@ -53,6 +53,9 @@ ramp: $(VENV)/.dev ## 60 s of counted samples through a busy recorder (part of t
 
 traced: $(VENV)/.dev ## 60 s of a recording under strace: no internet socket, no file (in the tests 5 s)
 	PARAKEET_TRACE_SECONDS=60 $(BIN)/python -P -m pytest tests/host/test_privacy.py -k microphone --timeout 600
+
+torture: $(VENV)/.dev ## harm by the ten thousand, for minutes: garbled headers of sound files
+	$(BIN)/python -P tests/torture/headers.py
 
 coverage: $(VENV)/.dev ## branch coverage, the processes' too: slow, it is no part of the gate
 	$(BIN)/python -P -m coverage erase
