@@ -7,6 +7,10 @@ SAMPLE := parakeet_coreml/samples/speech.wav
 
 PARITY_VENV := .venv-parity
 APP_VENV := .venv-app
+LOCK_VENV := .venv-lock
+# Recordings of `make ab`, and how many of them also in real time.
+AB_COUNT ?= 200
+AB_LIVE ?= 20
 # What `make coverage` runs; COVERED=tests/backends for a part.
 COVERED ?=
 # What `make test` and `make fresh` run; all of it by default.
@@ -17,7 +21,7 @@ APP := dist/parakeet-coreml/parakeet-coreml
 # An environment whose interpreter is gone, or is not the one PYTHON names now, is made again.
 broken = $(if $(shell PYTHON='$(PYTHON)' build/venv.sh --whole $(1)),,again)
 
-.PHONY: again help run test check fix parity bench ramp traced coverage app app-test dist fresh clean
+.PHONY: again help run test check fix parity bench ab ramp traced torture coverage app app-test lock dist fresh clean
 .DEFAULT_GOAL := run
 
 help: ## list what can be made
@@ -47,11 +51,21 @@ parity: $(PARITY_VENV)/.parity ## compare every form of tiny-en with PyTorch, st
 bench: $(VENV)/.dev ## print the figures of docs/BENCHMARKS.md for this machine
 	$(BIN)/python tests/bench/bench.py
 
+ab: $(VENV)/.ab ## compare the backends on a set made here; docs/AB.md and its pictures. AB_COUNT=20 AB_LIVE=2 for a taste; goes on where it was, `rm -r .work/ab` begins anew
+	$(BIN)/python tests/bench/build_set.py .work/ab/data --count $(AB_COUNT)
+	$(BIN)/parakeet-coreml bench --data .work/ab/data --out .work/ab/bench \
+	  --backend onnx --backend coreml --backend mlx --live $(AB_LIVE)
+	$(BIN)/python tests/bench/ceremony.py --data .work/ab/data --out .work/ab/ceremony
+	$(BIN)/python tests/bench/publish.py .work/ab docs
+
 ramp: $(VENV)/.dev ## 60 s of counted samples through a busy recorder (part of the tests at 20 s)
 	PARAKEET_RAMP_SECONDS=60 $(BIN)/python -P -m pytest tests/audio -k lost_or_doubled --timeout 300
 
 traced: $(VENV)/.dev ## 60 s of a recording under strace: no internet socket, no file (in the tests 5 s)
 	PARAKEET_TRACE_SECONDS=60 $(BIN)/python -P -m pytest tests/host/test_privacy.py -k microphone --timeout 600
+
+torture: $(VENV)/.dev ## harm by the ten thousand, for minutes: garbled headers of sound files
+	$(BIN)/python -P tests/torture/headers.py
 
 coverage: $(VENV)/.dev ## branch coverage, the processes' too: slow, it is no part of the gate
 	$(BIN)/python -P -m coverage erase
@@ -70,6 +84,11 @@ app-test: $(VENV)/.dev ## run the tests of the contract and of the folder on wha
 	PARAKEET_BIN=$(CURDIR)/$(APP) $(BIN)/python -P -m pytest \
 	  tests/build/frozen.py tests/host tests/checks tests/examples
 
+lock: $(LOCK_VENV)/.uv ## write requirements-dev.lock anew, for every Python and platform we run on
+	rm -f requirements-dev.lock
+	$(LOCK_VENV)/bin/uv pip compile pyproject.toml --extra dev --universal --generate-hashes --quiet \
+	  --no-header --no-annotate --no-emit-index-url --no-emit-find-links --output-file requirements-dev.lock
+
 dist: $(VENV)/.dev ## make sdist and wheel, man page and completions; try the wheel where nothing else is
 	rm -f dist/*.whl dist/*.tar.gz
 	$(BIN)/python -P -m build --outdir dist .
@@ -80,16 +99,25 @@ fresh: ## try the README's commands on a bare Debian, as an ordinary user (needs
 	build/fresh.sh
 
 clean: ## remove everything that was made
-	rm -rf .coverage .coverage.* $(VENV) $(PARITY_VENV) $(APP_VENV) dist .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf .coverage .coverage.* $(VENV) $(PARITY_VENV) $(APP_VENV) $(LOCK_VENV) dist .pytest_cache .ruff_cache .mypy_cache .hypothesis
 
-$(VENV)/.run $(VENV)/.dev $(PARITY_VENV)/.parity $(APP_VENV)/.app: export PYTHON := $(PYTHON)
+$(VENV)/.run $(VENV)/.dev $(LOCK_VENV)/.uv $(PARITY_VENV)/.parity $(APP_VENV)/.app: export PYTHON := $(PYTHON)
 
 $(VENV)/.run: pyproject.toml $(call broken,$(VENV))
 	@build/venv.sh $(VENV) .
 	@touch $@
 
-$(VENV)/.dev: pyproject.toml $(call broken,$(VENV))
-	@build/venv.sh $(VENV) '.[$(EXTRAS)]'
+$(VENV)/.dev: pyproject.toml requirements-dev.lock $(call broken,$(VENV))
+	@LOCK=requirements-dev.lock build/venv.sh $(VENV) '.[$(EXTRAS)]' --no-build-isolation
+	@touch $@
+
+# Of its own: a large program that nothing but `make lock` needs.
+$(LOCK_VENV)/.uv:
+	@build/venv.sh $(LOCK_VENV) 'uv>=0.9'
+	@touch $@
+
+$(VENV)/.ab: $(VENV)/.dev
+	@build/venv.sh $(VENV) '.[dev,mlx]'
 	@touch $@
 
 # Of its own: PyTorch and coremltools' converters are large, and neither the program nor its tests use them.

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Make an environment with the program in it, or say in one line what is needed for that.
 #
-#   build/venv.sh FOLDER WHAT [PIP-OPTION…]     WHAT: as after `pip install --editable`
+#   build/venv.sh FOLDER WHAT [PIP-OPTION…]     WHAT: as after `pip install`, a folder as a link
 #
+# LOCK names a file of requirements with hashes, which is installed first.
 # PYTHON names the interpreter; without it, python3 or the newest that fits. What an earlier try
 # left in FOLDER is used only if it is whole.
 set -euo pipefail
@@ -73,7 +74,11 @@ if ! whole; then
     "$python" -m venv --clear "$folder"
 fi
 echo "Installing what '$what' needs into $folder; the first time this takes a minute" >&2
-"$folder/bin/python" -m pip install --quiet --disable-pip-version-check --editable "$what" "$@" ||
+install() {
+    "$folder/bin/python" -m pip install --quiet --disable-pip-version-check "$@"
+}
+case $what in .*) set -- --editable "$what" "$@" ;; *) set -- "$what" "$@" ;; esac
+{ [ -z "${LOCK:-}" ] || install --require-hashes --requirement "$LOCK"; } && install "$@" ||
     stop "pip could not install it; the lines above say why" \
         "behind a proxy: export HTTPS_PROXY=http://host:port" \
         "with an index of your own: export PIP_INDEX_URL=https://…"

@@ -52,6 +52,7 @@ _WIDE_TAGS = {1, 3, 6, 7, 0xFFFE}
 
 _PLAIN_AIFC = {b"NONE", b"sowt", b"twos", b"raw ", b"in24", b"in32", b"fl32", b"FL32", b"fl64"}
 _PLAIN_AIFC |= {b"FL64", b"ulaw", b"ULAW", b"alaw", b"ALAW"}
+_PLAIN_AU = {1, 2, 3, 4, 5, 6, 7, 27}
 _PLAIN_CAF = {b"lpcm", b"ulaw", b"alaw"}
 
 
@@ -100,6 +101,8 @@ class Layout:
     """Byte at which the samples begin."""
     claimed: int | None
     """Bytes of samples as the header says; None where it makes no claim."""
+    plain: bool = True
+    """Whether a sample is a number; of packed ones libsndfile makes silence for ever in a pipe."""
 
     def sound(self, peek: Peek, size: int) -> tuple[int, str]:
         """Return how many bytes of samples a file of `size` bytes has, and what is odd about it.
@@ -201,7 +204,7 @@ def _wave(peek: Peek, order: str) -> Layout | None:
             if not form:
                 return None
             claimed = wide if marked and length == RF64_MARK else _claim(length)
-            return Layout(_wave_header(form, fact, order), at, claimed)
+            return Layout(_wave_header(form, fact, order), at, claimed, _is_plain(form, order))
     return None
 
 
@@ -216,11 +219,16 @@ def _wave64(peek: Peek) -> Layout | None:
             form = peek(at + 24, min(max(0, length - 24), 1_024))
         elif head[:16] == _W64[b"data"]:
             claimed = length - 24 if 24 <= length < LARGEST else None  # noqa: PLR2004  its own head
-            return Layout(_wave_header(form, b"", "<"), at + 24, claimed) if form else None
+            header = _wave_header(form, b"", "<")
+            return Layout(header, at + 24, claimed, _is_plain(form, "<")) if form else None
         if not 24 <= length < LARGEST:  # noqa: PLR2004  its own head
             return None
         at += -(-length // 8) * 8
     return None
+
+
+def _is_plain(form: bytes, order: str) -> bool:
+    return struct.unpack(order + "H", form[:2].ljust(2, b"\0"))[0] in _WIDE_TAGS
 
 
 def _wave_header(form: bytes, fact: bytes, order: str) -> Callable[[int], bytes]:
@@ -229,7 +237,7 @@ def _wave_header(form: bytes, fact: bytes, order: str) -> Callable[[int], bytes]
 
     def header(size: int) -> bytes:
         chunks = chunk(b"fmt ", form)
-        if order == "<" and struct.unpack("<H", form[:2].ljust(2, b"\0"))[0] in _WIDE_TAGS:
+        if order == "<" and _is_plain(form, order):
             sizes = chunk(b"ds64", struct.pack("<QQQI", size + 4_096, size, 0, 0))
             return b"RF64\xff\xff\xff\xffWAVE" + sizes + chunks + b"data\xff\xff\xff\xff"
         chunks += chunk(b"fact", fact) if fact else b""
@@ -282,7 +290,8 @@ def _au(peek: Peek, order: str) -> Layout | None:
     if not 24 <= start <= PADDING:  # noqa: PLR2004  the whole header
         return None
     fresh = head[:4] + struct.pack(order + "II", 24, 0xFFFF_FFFF) + head[12:]
-    return Layout(lambda _: fresh, start, _claim(size))
+    plain = struct.unpack(order + "I", head[12:16])[0] in _PLAIN_AU
+    return Layout(lambda _: fresh, start, _claim(size), plain)
 
 
 def _caf(peek: Peek) -> Layout | None:

@@ -76,7 +76,7 @@ def decoder_of(pieces: Pieces, kind: str, name: str, warn: Warn) -> Decoder:
         return pieces.waiting
 
     plan = layout(pieces.peek)
-    if plan is not None:
+    if plan is not None and plan.plain:
         samples = _samples(pieces, plan, name, warn)
         return Decoder(Stream(samples, plan.header(ENDLESS >> 2)), name, waiting=waiting)
     if kind == "FLAC":

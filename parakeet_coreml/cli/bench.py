@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from parakeet_coreml import __version__
 from parakeet_coreml.backends.base import COMPUTE_UNITS
 from parakeet_coreml.backends.registry import ENTRIES, NAMES
 from parakeet_coreml.errors import UsageError
@@ -55,6 +56,9 @@ PACKAGES = ("jinja2", "jiwer", "matplotlib", "psutil", "whisper_normalizer")
 def bench(context: click.Context, /, **options: Any) -> int:  # noqa: ANN401  click checks them
     """Spawn the recorder for many recordings on every backend, and report words, times, memory.
 
+    The words lie in one file of the data folder: TSV with the columns path and text, or JSONL with
+    such keys (NeMo's audio_filepath is known too). Without a folder it is the bundled sample.
+
     An interrupted bench goes on where it was when it is started again with the same options.
 
     \b
@@ -87,7 +91,7 @@ def _require() -> None:
     if missing:
         raise UsageError(
             f"bench needs packages that are not installed: {', '.join(missing)}",
-            "pip install 'parakeet-coreml[bench]'",
+            "in a Python environment: pip install 'parakeet-coreml[bench]'",
         )
 
 
@@ -108,7 +112,12 @@ def _measure(options: dict[str, Any]) -> int:
     )
     stated = {name: value for name, value in options.items() if name not in {"data", "out"}}
     about = {
-        "what": {**stated, "data": str(folder.resolve()), "names": [u.name for u in utterances]},
+        "what": {
+            **stated,
+            "version": __version__,
+            "data": str(folder.resolve()),
+            "names": [u.name for u in utterances],
+        },
         "command": shlex.join(["parakeet-coreml", *sys.argv[1:]]),
         "data": options["data"].name if options["data"] else "the bundled set",
         "machine": describe(),

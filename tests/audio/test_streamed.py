@@ -162,6 +162,17 @@ def test_a_kind_that_is_not_read_names_the_command_that_converts_it(head: bytes)
 
 
 @pytest.mark.parametrize(
+    ("kind", "subtype"), [("WAV", "IMA_ADPCM"), ("WAV", "GSM610"), ("AU", "G721_32")]
+)
+def test_packed_samples_in_a_pipe_are_refused_and_no_endless_silence(
+    kind: str, subtype: str
+) -> None:
+    with pytest.raises(UsageError, match="from a pipe") as caught:
+        heard(encoded(SOUND, format=kind, subtype=subtype))
+    assert "ffmpeg" in caught.value.hint
+
+
+@pytest.mark.parametrize(
     "start",
     [
         b"",

@@ -17,7 +17,7 @@ import standin
 
 from parakeet_coreml.audio.samples import MODEL_WINDOW
 from parakeet_coreml.backends import binding, coreml
-from parakeet_coreml.backends.base import BackendSpec
+from parakeet_coreml.backends.base import INSTALL, BackendSpec
 from parakeet_coreml.backends.coreml import (
     CoreMLNetworks,
     Programs,
@@ -94,6 +94,17 @@ def copy(tmp_path: Path) -> Path:
     folder = tmp_path / "toy"
     shutil.copytree(TOY, folder)
     return folder
+
+
+def test_the_encoder_of_eight_bits_goes_before_the_one_of_six(
+    mac: type[standin.MLModelProxy], published: Path
+) -> None:
+    (published / "Encoder.mlmodelc").rename(published / "Encoder_v2.mlmodelc")
+    (published / "Encoder_v2.mlmodelc" / "metadata.json").unlink()  # as it is published
+    (published / "Encoder.mlmodelc").mkdir()  # of six bits, here one that would not load
+
+    assert heard(published) == expected()
+    assert [Path(path).name for path, _ in mac.loaded].count("Encoder_v2.mlmodelc") == 1
 
 
 # The same words, whoever runs the programs
@@ -425,7 +436,7 @@ def test_without_coremltools_the_command_is_told(
     with pytest.raises(ModelUnusableError, match="not installed") as raised:
         binding.load(TOY / "Decoder.mlpackage", "cpu_only", kept=tmp_path)
 
-    assert raised.value.hint == "pip install 'coremltools>=9.0,<9.2'"
+    assert raised.value.hint == INSTALL["coreml"]
 
 
 @pytest.mark.parametrize(

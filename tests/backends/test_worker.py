@@ -321,6 +321,8 @@ def test_noise_on_stdout_goes_to_stderr(
         "{'seq': 0, 'tokens': [token(probability=float('inf'))]}",
         "{'seq': 0, 'tokens': [token(probability=10 ** 400)]}",
         "{'seq': 0, 'tokens': [token(piece='x' * 2_000_000)]}",
+        "{'seq': 0, 'tokens': [token(piece='x' * 257)]}",
+        "{'seq': 0, 'tokens': [token(start=1280), token()]}",
         "{'seq': 0, 'error': {'name': 'no_such', 'message': '', 'hint': ''}}",
         "{'seq': 0, 'error': 'x'}",
     ],
@@ -346,6 +348,45 @@ def test_an_impossible_answer_to_loading_breaks_the_worker(open_fake: Open, answ
     backend = open_fake(f"say({answer})\nasked()", restarts=0)
     with pytest.raises(ModelUnusableError, match=r"the worker (did not say|named)"):
         backend.wait_ready()
+
+
+def test_more_tokens_than_any_search_gives_break_the_worker(open_fake: Open) -> None:
+    answer = "{'seq': 0, 'tokens': [token()] * (10 * (len(audio) // 5120 + 1) + 1)}"
+    backend = open_fake(f"say(READY)\n_, audio = asked()\nsay({answer})\nasked()", restarts=0)
+    with pytest.raises(BackendFailedError, match="the worker heard"):
+        backend.transcribe(WINDOW)
+
+
+@pytest.mark.parametrize("how", ["segv", "exit", "garbage"])
+def test_a_speculation_that_breaks_its_worker_is_no_restart(
+    open_worker: Open, told: Told, how: str
+) -> None:
+    backend = open_worker(failing_at(0, how))
+    with pytest.raises(BackendFailedError, match="a speculation failed"):
+        backend.speculate(WINDOW)
+    assert hear_all(backend) == list(TEXTS)
+    assert backend.restarts == 0
+    assert told.codes == []
+
+
+def test_a_speculation_is_answered_as_any_window(open_worker: Open) -> None:
+    backend = open_worker()
+    assert text_of(backend.speculate(WINDOW)) == TEXTS[0]
+    assert backend.restarts == 0
+
+
+def test_an_abandoned_speculation_ends_and_the_next_window_is_heard(
+    open_worker: Open, told: Told
+) -> None:
+    backend = open_worker(failing_at(0, "hang"))
+    backend.wait_ready()
+    thread, raised = in_thread(lambda: backend.speculate(WINDOW))
+    backend.abandon()
+    thread.join(SOON)
+    assert [type(error) for error in raised] == [BackendFailedError]
+    assert hear_all(backend) == list(TEXTS)
+    assert backend.restarts == 0
+    assert told.codes == []
 
 
 def test_a_worker_that_closes_its_pipe_but_stays_is_broken(open_fake: Open) -> None:

@@ -157,6 +157,7 @@ class WorkerBackend(Supervised):
                 return self._ask(process, window)
             except BrokenError as error:
                 self._discard()
+                self._spent += 1  # a backend may try another way then
                 with contextlib.suppress(BrokenError):  # the next window tries again and tells
                     self._start()
                 self._forgiven += 1

@@ -14,8 +14,9 @@ import math
 import signal
 import struct
 from collections.abc import Mapping
+from itertools import pairwise
 
-from parakeet_coreml.audio.samples import SAMPLE_RATE
+from parakeet_coreml.audio.samples import FRAME, SAMPLE_RATE
 from parakeet_coreml.backends.base import WORK, BackendInfo, Hypothesis, Token, Work
 from parakeet_coreml.errors import ParakeetError
 
@@ -30,6 +31,12 @@ MAX_ANSWER = 1 << 20
 
 MAX_OVERHANG = SAMPLE_RATE
 """Samples a token may reach past its window: its duration is the model's unchecked guess."""
+
+MOST_TOKENS = 10
+"""Tokens a frame may have: the search gives up on it then."""
+
+LONGEST_PIECE = 256
+"""Characters a vocabulary entry may have; real ones have a dozen."""
 
 SHIELDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """Signals that reach the whole process group but are the recorder's to act on."""
@@ -62,7 +69,11 @@ def hypothesis_from(answer: Mapping[str, object], *, seq: int, samples: int) -> 
     tokens = answer.get("tokens")
     if not isinstance(tokens, list):
         raise BrokenError("the worker gave an answer without tokens")
+    if len(tokens) > MOST_TOKENS * (samples // FRAME + 1):
+        raise BrokenError(f"the worker heard {len(tokens)} tokens in {samples / SAMPLE_RATE:.1f} s")
     heard = tuple(_token_from(token, samples) for token in tokens)
+    if any(later.start < earlier.start for earlier, later in pairwise(heard)):
+        raise BrokenError("the worker gave tokens that are not in the order of time")
     return Hypothesis(heard, _work_from(answer.get("work")))
 
 
@@ -92,6 +103,7 @@ def _token_from(fields: object, samples: int) -> Token:
                 number >= 0
                 and start >= 0
                 and duration >= 0
+                and len(piece) <= LONGEST_PIECE
                 and start + duration <= samples + MAX_OVERHANG
                 and 0 <= probability <= 1  # false for NaN
             ):
