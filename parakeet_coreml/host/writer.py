@@ -26,12 +26,19 @@ class Writer:
         self._changed = threading.Condition()
         self._written = 0
         self._busy = False
-        threading.Thread(target=self._run, name="writer", daemon=True).start()
+        self._alone = False
+        """There is no thread for it: lines are written where they are put."""
+        try:
+            threading.Thread(target=self._run, name="writer", daemon=True).start()
+        except RuntimeError:  # the system allows no more threads, which has to be told too
+            self._alone = True
 
     def put(self, line: bytes, *, droppable: bool = False) -> bool:
         """Queue a line and tell whether it was: a droppable one is not while the reader is slow."""
         with self._changed:
             taken = not self.lost and not (droppable and len(self._lines) >= QUEUE_SOFT)
+            if taken and self._alone:
+                return self._write(line)
             if taken:
                 self._lines.append(line)
                 self._changed.notify_all()

@@ -6,10 +6,21 @@ from typing import TYPE_CHECKING
 
 from parakeet_coreml.errors import ParakeetError
 from parakeet_coreml.host import stdio
-from parakeet_coreml.protocol.json_lines import JsonLines, Value
+from parakeet_coreml.protocol.json_lines import JsonLines, Put, Value, parse_events
+from parakeet_coreml.recording.options import Options
 
 if TYPE_CHECKING:  # words for people load only where a person reads
     from parakeet_coreml.protocol.text import Text
+
+
+def report_of(options: Options, put: Put, stdout: int) -> "JsonLines | Text":
+    """Return what writes to stdout: lines for a host, or words for a person."""
+    if options.format == "text":
+        from parakeet_coreml.protocol.text import Text  # noqa: PLC0415  for people only
+
+        return Text(put, screen=stdout if stdio.is_terminal(stdout) else None)
+    events = parse_events(options.events)
+    return JsonLines(put, events=events, meta=options.meta, words=options.words)
 
 
 class Notices:

@@ -22,14 +22,13 @@ from parakeet_coreml.protocol.json_lines import Value
 from parakeet_coreml.recording import ending, summary
 from parakeet_coreml.recording.capture import Capture, Watcher
 from parakeet_coreml.recording.ending import Ending, Order, Phase
-from parakeet_coreml.recording.notices import Notices
+from parakeet_coreml.recording.notices import Notices, report_of
 from parakeet_coreml.recording.options import Options
 from parakeet_coreml.recording.sources import open_source
 from parakeet_coreml.timing import Waterfall
 
 if TYPE_CHECKING:  # NumPy must not load before the microphone runs
     from parakeet_coreml.backends.base import Backend
-    from parakeet_coreml.protocol.text import Text
     from parakeet_coreml.recognition.account import Account
     from parakeet_coreml.recognition.live import Forecast
     from parakeet_coreml.recognition.pipeline import Line
@@ -61,7 +60,7 @@ class Recording:
         self._options = options
         self._waterfall = waterfall
         self._geometry = options.geometry()
-        self._wanted = json_lines.parse_events(options.events)
+        json_lines.parse_events(options.events)  # refused before anything begins
         self._ending = Ending(live=options.live)
         self._lock = threading.RLock()
         self._spec: BackendSpec | None = None
@@ -106,7 +105,18 @@ class Recording:
     # On the main thread
 
     def run(self) -> int:
-        """Serve the host until the recording has ended; returns the exit code."""
+        """Serve the host until the recording has ended; returns the exit code.
+
+        A bug on this very thread ends the recording as one on any other: told, and `done` last.
+        """
+        try:
+            return self._run()
+        except UsageError:
+            raise
+        except Exception as error:  # noqa: BLE001  whatever it is, the host must not wait
+            return self._crashed(error)
+
+    def _run(self) -> int:
         stdout = stdio.take_stdout()
         self._host = watch.Host(
             on_stop=self._stop,
@@ -116,7 +126,7 @@ class Recording:
             commands={b"pause": self._capture.pause, b"resume": self._capture.resume},
         )
         self._writer = writer.Writer(stdout, on_lost=self._host.wake)
-        self._report = self._new_report(stdout)
+        self._report = report_of(self._options, self._writer.put, stdout)
         self._notices = Notices(self._report)
         threading.excepthook = self._on_bug
         _start(self._work, "work")
@@ -130,18 +140,6 @@ class Recording:
     def _serve(self, until: threading.Event, stdout: int | None) -> None:
         commands = self._options.live and watch.takes_commands()
         self._host.watch(until, stdout=stdout, commands=commands, each=self._check)
-
-    def _new_report(self, stdout: int) -> "json_lines.JsonLines | Text":
-        if self._options.format == "text":
-            from parakeet_coreml.protocol.text import Text  # noqa: PLC0415  for people only
-
-            return Text(self._writer.put, screen=stdout if stdio.is_terminal(stdout) else None)
-        return json_lines.JsonLines(
-            self._writer.put,
-            events=self._wanted,
-            meta=self._options.meta,
-            words=self._options.words,
-        )
 
     def _check(self) -> None:
         """Notice a lost reader, and how long nothing has moved."""
@@ -180,12 +178,17 @@ class Recording:
         self._notices.accept()
         if self._ending.phase is Phase.DRAINING:
             self._waterfall.mark("done")
-        self._report.event("timing", **self._timing())
-        self._report.done(**self._meta())
+        info, spec = self._info, self._spec
+        self._report.event("timing", **summary.timing(info, spec, self._waterfall, self._worker))
+        reason = self._ending.reason or "end_of_input"
+        self._report.done(**summary.meta(info, spec, self._account, reason))
 
     def _begin_to_drain(self) -> None:
         self._drained.clear()  # which an earlier bug has set
-        _start(self._drain, "drain")
+        try:
+            _start(self._drain, "drain")
+        except RuntimeError:  # no thread for it: the user's patience has to do
+            self._drain()
 
     def _drain(self) -> None:
         """Wait for stdout on a thread of its own: the user may lose patience meanwhile."""
@@ -243,7 +246,10 @@ class Recording:
             self._report.chunk(line.words, elapsed=line.elapsed, start=line.start, stop=line.stop)
             self._index += 1
             self._waterfall.mark("first_chunk")
-        self._judge_silence()
+        if self._account is not None and (words := summary.wordless(self._account, self._levels)):
+            self._warn("no_words", words)
+        if self._options.input == "mic":
+            summary.check_microphone(self._account, self._levels, SILENT_AFTER)
 
     def _open_source(self) -> Source:
         watched = self._report.wants("level") or self._report.wants("speech")
@@ -367,32 +373,22 @@ class Recording:
         if self._options.input == "mic":
             self._warn("mic_silent", summary.MUTED if sounded else summary.SILENT)
 
-    def _judge_silence(self) -> None:
-        """Tell at the end what was not speech, and what was speech to nobody."""
-        account = self._account
-        if account is not None and (words := summary.wordless(account, self._levels)):
-            self._warn("no_words", words)
-        captured = account.captured if account is not None else 0
-        silent = not self._levels.sounded and captured >= SILENT_AFTER
-        if self._options.input == "mic" and silent:
-            raise summary.silent_microphone()
-
     def _on_bug(self, args: threading.ExceptHookArgs) -> None:
         """Turn an unexpected exception on any thread into an error line and exit code 1."""
         self._happened(ending.Failed(ParakeetError.name, ParakeetError.exit_code))
         try:
-            self._notices.fail(summary.bug(args))
+            self._notices.fail(summary.bug(args.exc_value))
         finally:  # what cannot even be said must not leave the host waiting
             self._over(self._drained)  # the bug may be in waiting for the reader
             self._over(self._finished)
 
-    def _meta(self) -> dict[str, Value]:
-        """Return what `--meta` adds to the last line."""
-        reason = self._ending.reason or "end_of_input"
-        return summary.meta(self._info, self._spec, self._account, reason)
-
-    def _timing(self) -> dict[str, Value]:
-        return summary.timing(self._info, self._spec, self._waterfall, self._worker)
+    def _crashed(self, error: Exception) -> int:
+        if self._ending.phase is not Phase.DRAINING:
+            self._happened(ending.Failed(ParakeetError.name, ParakeetError.exit_code))
+            self._notices.fail(summary.bug(error))
+            self._happened(ending.Finished())
+        self._happened(ending.Drained(whole=self._writer.flush(DRAIN_PATIENCE)))
+        return self._ending.exit_code
 
 
 def _start(action: Callable[[], None], name: str) -> None:

@@ -1,7 +1,7 @@
 """What the last lines say of a recording. Imports nothing heavy."""
 
+import errno
 import sys
-import threading
 import traceback
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -154,6 +154,12 @@ def window(decoded: "Decoded") -> dict[str, int | float | bool]:
     }
 
 
+def check_microphone(account: "Account | None", levels: "LevelMeter", silent_after: int) -> None:
+    """Raise `SilentMicrophoneError` if a microphone gave nothing but zeros for so many samples."""
+    if account is not None and account.captured >= silent_after and not levels.sounded:
+        raise silent_microphone()
+
+
 def silent_microphone() -> SilentMicrophoneError:
     """Return the error of a microphone that gave only zeros, with what to do about it."""
     hint = "check that the microphone is not muted; `parakeet-coreml devices` lists the others"
@@ -165,10 +171,23 @@ def silent_microphone() -> SilentMicrophoneError:
     return SilentMicrophoneError("the microphone gave only digital silence", hint)
 
 
-def bug(args: threading.ExceptHookArgs) -> ParakeetError:
-    """Return the error of an exception that nobody expected."""
-    frames = traceback.extract_tb(args.exc_traceback)
+def bug(error: BaseException | None) -> ParakeetError:
+    """Return the error of an exception that nobody expected; a limit of the system is named."""
+    if limit := _limit(error):
+        return ParakeetError(*limit)
+    frames = traceback.extract_tb(error.__traceback__ if error is not None else None)
     where = f"{frames[-1].name}:{frames[-1].lineno}" if frames else "?"
-    kind = args.exc_type.__name__
-    message = f"internal error: {kind} in {where}: {args.exc_value}"
+    message = f"internal error: {type(error).__name__} in {where}: {error}"
     return ParakeetError(message, "please report this with the command line and the version")
+
+
+def _limit(error: BaseException | None) -> tuple[str, str] | None:
+    """Return what is to be said where the system gave no more of something."""
+    number = error.errno if isinstance(error, OSError) else None
+    if isinstance(error, MemoryError) or number == errno.ENOMEM:
+        return "there is no more memory", "close other programs, or use a smaller model"
+    if number == errno.EAGAIN or (isinstance(error, RuntimeError) and "new thread" in str(error)):
+        return "the system allows no more threads or processes", "see `ulimit -u`, or pids.max"
+    if number in (errno.EMFILE, errno.ENFILE):
+        return "the system allows no more open files", "see `ulimit -n`"
+    return None
