@@ -9,7 +9,8 @@ whose blank and durations come in the spec:
     JointDecision   encoder_step (1, D, 1), decoder_step      -> token_id, token_prob, duration
 
 The 110M model has no Encoder: its Preprocessor gives `encoder` itself. v3 calls its joint
-JointDecisionv3, and may hold an older JointDecision beside it.
+JointDecisionv3, and may hold an older JointDecision beside it; its encoder of 8 instead of 6 bits
+is Encoder_v2, which does not describe itself, and goes before an Encoder beside it.
 """
 
 import os
@@ -33,6 +34,7 @@ from parakeet_coreml.backends.transducer.vocab import Vocab, read_vocab
 from parakeet_coreml.errors import BackendFailedError, ModelMissingError, ModelUnusableError
 from parakeet_coreml.store.locate import default_models_dir, own_manifest
 
+ENCODERS = ("Encoder_v2", "Encoder")
 JOINTS = ("JointDecisionv3", "JointDecision")
 VOCABULARIES = ("parakeet_vocab.json", "vocab.json")
 
@@ -213,9 +215,9 @@ def load_programs(folder: Path, units: str) -> Programs:
     """
     kept = compiled_folder()
     encoder = None
-    fused = _find(folder, "Encoder") is None
+    fused = not any(_find(folder, name) for name in ENCODERS)
     if not fused:
-        encoder = _program(folder, ("Encoder",), units, kept, ENCODER)
+        encoder = _program(folder, ENCODERS, units, kept, ENCODER)
     front = FUSED if fused else PREPROCESSOR
     return Programs(
         _program(folder, ("Preprocessor",), units if fused else "cpu_only", kept, front),

@@ -223,6 +223,7 @@ def _published(choice: ModelSelection, root: Path | None) -> Iterator[ModelState
         row = ModelState(
             manifest.name, manifest.backend, wanted, "unreadable", manifest.size, 0, None
         )
+        row.encoder, row.flaw = manifest.encoder, manifest.flaw
         if root is not None:
             row.path = str(root / manifest.folder)
             with suppress(StorageError, OSError):

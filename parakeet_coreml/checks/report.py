@@ -59,6 +59,10 @@ class ModelState:
     """When complete; 0 where no manifest says so."""
     done_bytes: int
     path: str | None
+    encoder: str = ""
+    """How the encoder's weights are stored; empty where nobody knows."""
+    flaw: str = ""
+    """What is wrong with the published files; empty where nothing is known."""
     verified: bool | None = None
     """Whether every hash is right; null if they were not asked, or nothing states them."""
     files: list[HashedFile] = field(default_factory=list)
@@ -184,9 +188,7 @@ def _told(report: Report) -> Iterator[str]:
     for device in report.devices:
         yield f"{_mark(device.is_default)} {device.index:3}  {device.name}  ({device.rate:g} Hz)"
     yield from ("", "Models")
-    for row in report.models:
-        hashes = {None: "", True: ", every hash is right", False: ", HASHES DIFFER"}[row.verified]
-        yield f"{_mark(row.chosen)} {row.name:8} {row.backend:7} {row.state}{hashes}"
+    yield from _models(report.models)
     yield ""
     for problem in report.problems:
         yield f"{'Error' if problem.blocking else 'Warning'}: {problem.message}"
@@ -196,6 +198,15 @@ def _told(report: Report) -> Iterator[str]:
         yield f"A recording with {what} would end with exit code {report.exit_code}."
     else:
         yield f"A recording with {what} would work."
+
+
+def _models(rows: list[ModelState]) -> Iterator[str]:
+    for row in rows:
+        hashes = {None: "", True: ", every hash is right", False: ", HASHES DIFFER"}[row.verified]
+        encoder = f" ({row.encoder} encoder)" if row.encoder else ""
+        yield f"{_mark(row.chosen)} {row.name:8} {row.backend:7} {row.state}{hashes}{encoder}"
+        if row.flaw and (row.chosen or row.state == "installed"):
+            yield f"    {row.flaw}"
 
 
 def _mark(marked: object) -> str:

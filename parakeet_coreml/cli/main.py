@@ -11,12 +11,14 @@ import click
 from parakeet_coreml import __version__
 from parakeet_coreml.cli.options import (
     SETTINGS,
+    blame_variable,
     device_option,
     json_option,
     model_options,
     recording_options,
+    suspects,
 )
-from parakeet_coreml.errors import OutputLostError, ParakeetError
+from parakeet_coreml.errors import OutputLostError, ParakeetError, UsageError
 from parakeet_coreml.host import stdio
 from parakeet_coreml.host.leave import die, leave
 from parakeet_coreml.timing import Waterfall
@@ -193,8 +195,8 @@ def doctor(
       backends       [name, chosen, runs, runtime, reason, cure]
       compute_units  choices, selected, used, neural_engine
       devices        [index, name, host_api, channels, rate, is_default]
-      models         [name, backend, chosen, state, bytes, done_bytes, path, verified,
-                     files: [path, bytes, sha256, ok], with --verify]
+      models         [name, backend, chosen, state, bytes, done_bytes, path, encoder, flaw,
+                     verified, files: [path, bytes, sha256, ok], with --verify]
       paths          program, package, built_in_model, models_dir
       caches         [what, path, bytes]
       environment    our variables that are set
@@ -241,12 +243,16 @@ def run(waterfall: Waterfall) -> NoReturn:
     try:
         code = main.main(obj=waterfall, prog_name="parakeet-coreml", standalone_mode=False)
     except click.ClickException as error:
+        blame_variable(error)
         error.show(sys.stderr)
         code = error.exit_code
     except click.Abort:
         code = 130
     except ParakeetError as error:
-        stdio.say(f"Error: {error.message}" + (f"\n{error.hint}" if error.hint else ""))
+        stdio.say("\n".join(filter(None, (f"Error: {error.message}", error.hint))))
+        if isinstance(error, UsageError):
+            for line in suspects(f"{error.message} {error.hint}", sys.argv, os.environ):
+                stdio.say(line)
         code = error.exit_code
     except OSError as error:  # help or a table for a full disk, completions that nobody reads
         if error.errno not in (errno.ENOSPC, errno.EPIPE):

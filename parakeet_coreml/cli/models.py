@@ -2,21 +2,22 @@
 
 import functools
 import json
-import os
 import signal
-import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Any, ParamSpec, TypeVar
+from typing import ParamSpec, TypeVar
 
 import click
 
 from parakeet_coreml.backends.registry import RUNTIMES
+from parakeet_coreml.checks.fit import misfit
+from parakeet_coreml.cli.progress import Counter, print_line, progress, size_text
 from parakeet_coreml.errors import ModelMissingError, OutputLostError, ParakeetError, UsageError
-from parakeet_coreml.store.http import Limits
+from parakeet_coreml.store.files import size_of
+from parakeet_coreml.store.http import Limits, origin
 from parakeet_coreml.store.install import install, is_removable, remove
 from parakeet_coreml.store.locate import (
     BUILT_IN,
@@ -25,7 +26,7 @@ from parakeet_coreml.store.locate import (
     default_models_dir,
     resolve,
 )
-from parakeet_coreml.store.manifest import published, shipped
+from parakeet_coreml.store.manifest import Manifest, published, shipped
 from parakeet_coreml.store.state import state_of
 from parakeet_coreml.store.verify import verify
 
@@ -47,16 +48,6 @@ def told(function: Callable[_P, _R]) -> Callable[_P, _R]:
             raise click.exceptions.Exit(error.exit_code) from error
 
     return wrapper
-
-
-def _print(line: str) -> None:
-    """Write a line of data to stdout; raise `OutputLostError` if nobody takes it."""
-    try:
-        click.echo(line)
-    except OSError as error:
-        # What is still buffered must not fail once more at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise OutputLostError(f"cannot write to stdout: {error.strerror}") from error
 
 
 _name = click.argument("name", metavar="NAME")
@@ -101,36 +92,87 @@ def models() -> None:
 @_models_dir
 @told
 def list_(*, as_json: bool, models_dir: Path | None) -> None:
-    """Show every model: name, backend, size, state, folder.
+    """Show every model: name, backend, encoder, size, state, whether it fits here, folder.
 
     The states: installed, partial (a download was interrupted: `models download` goes on with it),
-    damaged, missing. Names and sizes are looked at, no contents: that is `models verify`.
+    damaged, missing. Names and sizes are looked at, no contents: that is `models verify`. What does
+    not fit this machine, and what is wrong with an encoder, is said below the table, on stderr.
     """
     root = absolute(models_dir or default_models_dir())
+    rows = [*_rows(root)]
+    try:
+        if not as_json:
+            print_line(_TABLE.format(*_HEADINGS))
+        for row in rows:
+            print_line(json.dumps(asdict(row), separators=(",", ":")) if as_json else row.to_text())
+    except OutputLostError as error:
+        if isinstance(error.__cause__, BrokenPipeError):  # `| head`: whoever reads has enough
+            raise click.exceptions.Exit(error.exit_code) from error
+        raise
     if not as_json:
-        _print(f"{'NAME':8} {'BACKEND':8} {'SIZE':>9}  {'STATE':9}  FOLDER")
-    for row in _rows(root):
-        if as_json:
-            _print(json.dumps(row, separators=(",", ":")))
-        else:
-            size = f"{row['bytes'] / 1e6:.0f} MB"
-            where = row["path"] if row["state"] != "missing" else "-"
-            _print(f"{row['name']:8} {row['backend']:8} {size:>9}  {row['state']:9}  {where}")
+        for note in dict.fromkeys(row.note for row in rows if row.note):
+            _say(note)
 
 
-def _rows(root: Path) -> Iterator[dict[str, Any]]:
+_HEADINGS = ("NAME", "BACKEND", "ENCODER", "SIZE", "STATE", "HERE", "FOLDER")
+_TABLE = "{:8} {:8} {:8} {:>8}  {:9} {:4}  {}"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A line of `models list`; the fields are the keys of its JSON object."""
+
+    name: str
+    backend: str
+    encoder: str
+    """How the encoder's weights are stored; empty where nobody knows."""
+    flaw: str
+    """What is wrong with the published files; empty where nothing is known."""
+    bytes: int
+    done_bytes: int
+    state: str
+    path: str
+    misfit: str
+    """Why it is not for this machine; empty if it is."""
+
+    @property
+    def note(self) -> str:
+        """What a person should know before choosing it; empty if nothing."""
+        if self.misfit:
+            return f"Not here, {self.backend}: {self.misfit}"
+        return f"{self.name} {self.backend}: {self.flaw}" if self.flaw else ""
+
+    def to_text(self) -> str:
+        """Return the line of the table."""
+        size = size_text(self.bytes)
+        where = self.path if self.state != "missing" else "-"
+        here = "no" if self.misfit else "yes"
+        encoder = self.encoder or "-"
+        return _TABLE.format(self.name, self.backend, encoder, size, self.state, here, where)
+
+
+def _rows(root: Path) -> Iterator[Row]:
     for backend in RUNTIMES:
         try:
             folder = resolve(BUILT_IN, backend).directory
         except (ModelMissingError, UsageError):
             continue
-        size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-        row = {"name": BUILT_IN, "backend": backend, "bytes": size, "done_bytes": size}
-        yield row | {"state": "built in", "path": str(folder)}
+        size = size_of(folder)
+        why = misfit(backend, size, published=False)
+        yield Row(BUILT_IN, backend, "", "", size, size, "built in", str(folder), why)
     for wanted in published():
         state, done = state_of(wanted, root)
-        row = {"name": wanted.name, "backend": wanted.backend, "bytes": wanted.size}
-        yield row | {"done_bytes": done, "state": state, "path": str(root / wanted.folder)}
+        yield Row(
+            wanted.name,
+            wanted.backend,
+            wanted.encoder,
+            wanted.flaw,
+            wanted.size,
+            done,
+            state,
+            str(root / wanted.folder),
+            misfit(wanted.backend, wanted.size, published=True),
+        )
 
 
 @models.command()
@@ -141,9 +183,10 @@ def _rows(root: Path) -> Iterator[dict[str, Any]]:
 def path(*, name: str, backend: str, models_dir: Path | None) -> None:
     """Print the folder of an installed model.
 
-    NAME is v3, v2, 110m or tiny-en. Exit code 20 if it is not installed, 21 if it is damaged.
+    NAME is v3, v3-int8, v2, 110m or tiny-en. Exit code 20 if it is not installed, 21 if it is
+    damaged.
     """
-    _print(str(resolve(name, _chosen(backend), models_dir).directory))
+    print_line(str(resolve(name, _chosen(backend), models_dir).directory))
 
 
 def _chosen(backend: str) -> str:
@@ -162,9 +205,9 @@ def _chosen(backend: str) -> str:
 def download(*, name: str, backend: str, models_dir: Path | None, quiet: bool) -> None:
     """Download a model, or go on where the last download stopped.
 
-    NAME is v3 (25 languages), v2 or 110m (English). Every byte is verified before the model
-    counts as installed; one that is installed is verified again, and repaired if damaged. Ctrl-C
-    loses nothing: run the same command again.
+    NAME is v3 or v3-int8 (25 languages), v2 or 110m (English). Every byte is verified before the
+    model counts as installed; one that is installed is verified again, and repaired if damaged.
+    Ctrl-C loses nothing: run the same command again. Files that another model has are not fetched.
 
     Progress is a bar where stderr is a terminal, else one JSON line a second on stdout.
 
@@ -176,10 +219,27 @@ def download(*, name: str, backend: str, models_dir: Path | None, quiet: bool) -
         _say(f"{name} is built in: {resolve(name, chosen).directory}")
         return
     wanted = shipped(name, chosen)
+    root = absolute(models_dir or default_models_dir())
+    tell = (lambda _: None) if quiet else _say
+    tell(announcement(wanted, root))
     with _stoppable(), progress(f"{name} {chosen}", "download", wanted.size, quiet) as show:
-        model = install(wanted, models_dir, limits=Limits(), on_progress=show)
+        model = install(wanted, models_dir, limits=Limits(), on_progress=show, tell=tell)
         show(wanted.size)
     _say(f"{name} for {chosen} is installed in {model.directory}")
+
+
+def announcement(wanted: Manifest, root: Path) -> str:
+    """Return what a download is about to do: what, how large, from where, whereto.
+
+    Raises `UsageError` for a mirror that will not do, `StorageError` if the folder cannot be read.
+    """
+    state, done = state_of(wanted, root)
+    what = f"{wanted.name} for {wanted.backend}"
+    size = size_text(wanted.size)
+    if state == "installed":
+        return f"{what} is in {root / wanted.folder}; reading its {size}"
+    here = f", {size_text(done)} of it here already" if done else ""
+    return f"Downloading {what}: {size}{here}, from {origin()} into {root / wanted.folder}"
 
 
 @models.command("verify", short_help="Compare every byte of a model with its SHA-256.")
@@ -213,7 +273,7 @@ def verify_(*, name: str, backend: str, models_dir: Path | None, quiet: bool) ->
 def remove_(*, name: str, backend: str, models_dir: Path | None, yes: bool) -> None:
     """Remove a downloaded model, and what an interrupted download left of it.
 
-    NAME is v3, v2 or 110m. Only folders that `models download` made are ever removed.
+    NAME is v3, v3-int8, v2 or 110m. Only folders that `models download` made are ever removed.
     """
     if name == BUILT_IN:
         raise UsageError(f"{name} is built in and cannot be removed")
@@ -255,59 +315,3 @@ def _stoppable() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-# Progress
-
-
-class Counter:
-    """Adds up, and passes the sum on."""
-
-    def __init__(self, show: Callable[[int], None]) -> None:
-        self._show, self._sum = show, 0
-
-    def add(self, count: int) -> None:
-        """Add `count` and pass on the sum."""
-        self._sum += count
-        self._show(self._sum)
-
-
-@contextmanager
-def progress(label: str, what: str, total: int, quiet: bool) -> Iterator[Callable[[int], None]]:  # noqa: FBT001  a switch of the user
-    """Give a function that is told how many bytes are done; it shows them now and then."""
-    if quiet:
-        yield lambda _: None
-    elif sys.stderr.isatty():
-        bar = functools.partial(_bar, label, total, time.monotonic())
-        yield _Paced(bar, total, seconds=0.1)
-        click.echo(err=True)
-    else:
-        yield _Paced(functools.partial(_line, what, total), total, seconds=1.0)
-
-
-class _Paced:
-    """Calls a function at most once every so many seconds, and once for the last byte."""
-
-    def __init__(self, show: Callable[[int], None], total: int, *, seconds: float) -> None:
-        self._show, self._total, self._seconds = show, total, seconds
-        self._next, self._shown = 0.0, -1
-
-    def __call__(self, done: int) -> None:
-        now = time.monotonic()
-        if done != self._shown and (now >= self._next or done == self._total):
-            self._next, self._shown = now + self._seconds, done
-            self._show(done)
-
-
-def _line(what: str, total: int, done: int) -> None:
-    line = {"type": "progress", "what": what, "done_bytes": done, "total_bytes": total}
-    _print(json.dumps(line, separators=(",", ":")))
-
-
-def _bar(label: str, total: int, since: float, done: int) -> None:
-    width = 24
-    full = width * done // total
-    rate = done / max(time.monotonic() - since, 0.001) / 1e6
-    bar = "#" * full + "-" * (width - full)
-    figures = f"{done / 1e6:.0f}/{total / 1e6:.0f} MB  {rate:.1f} MB/s"
-    click.echo(f"\r{label} [{bar}] {100 * done // total:3d} %  {figures} ", nl=False, err=True)

@@ -1,9 +1,11 @@
 """The options of the commands, each once."""
 
-from collections.abc import Callable, Iterable
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
 import click
+from click.core import ParameterSource
 
 from parakeet_coreml.audio.samples import MAX_RATE, MIN_RATE, SAMPLE_RATE
 from parakeet_coreml.backends.base import COMPUTE_UNITS
@@ -11,14 +13,16 @@ from parakeet_coreml.backends.registry import NAMES
 
 _Command = TypeVar("_Command", bound=Callable[..., object])
 
-SETTINGS = {"auto_envvar_prefix": "PARAKEET_COREML", "show_default": True}
+PREFIX = "PARAKEET_COREML"
+
+SETTINGS = {"auto_envvar_prefix": PREFIX, "show_default": True}
 """Of commands whose options can be set in the environment, as one variable for all of them."""
 
 _MODEL_OPTIONS = (
     click.option(
         "--model",
         default="v3",
-        metavar="v3|v2|110m|tiny-en|DIR",
+        metavar="v3|v3-int8|v2|110m|tiny-en|DIR",
         help="Model; tiny-en is built in and understands little.",
     ),
     click.option(
@@ -134,3 +138,30 @@ def _with(command: _Command, options: Iterable[Callable[[_Command], _Command]]) 
     for option in reversed([*options]):
         command = option(command)
     return command
+
+
+# Where a wrong value came from
+
+
+def blame_variable(error: click.ClickException) -> None:
+    """Let an error name the environment's variable if it is that which holds the wrong value."""
+    if not isinstance(error, click.BadParameter) or error.param is None or error.ctx is None:
+        return
+    name = error.param.name or ""
+    if error.ctx.get_parameter_source(name) is ParameterSource.ENVIRONMENT:
+        own = error.param.envvar
+        error.param_hint = own if isinstance(own, str) else f"{PREFIX}_{name.upper()}"
+
+
+def suspects(text: str, arguments: Sequence[str], environment: Mapping[str, str]) -> Iterator[str]:
+    """Yield a line for each variable that the error `text` is about, by option or by value.
+
+    Such errors come from parts that know options, and not where their values came from. An option
+    that stands among the arguments has overruled its variable.
+    """
+    for variable, value in environment.items():
+        option = "--" + variable.removeprefix(f"{PREFIX}_").lower().replace("_", "-")
+        given = any(word == option or word.startswith(f"{option}=") for word in arguments)
+        told = re.search(rf"(?<!\S){option}(?![\w-])", text) or (value and f"{value!r}" in text)
+        if variable.startswith(f"{PREFIX}_") and not given and told:
+            yield f"{variable} is set in the environment, to {value!a}"

@@ -68,6 +68,7 @@ def _complete(
                 raise DownloadFailedError(
                     f"cannot download '{partial.file.path}': {error}", mirror.hint
                 ) from error
+            mirror.tell(f"{error}; trying again in {wait:.0f} s")
             time.sleep(wait)
 
 

@@ -13,7 +13,7 @@ import ssl
 import threading
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from types import TracebackType
@@ -115,9 +115,12 @@ class Head:
 class Mirror:
     """The hub or a mirror of it, reached as the environment says: proxies, certificates."""
 
-    def __init__(self, limits: Limits) -> None:
-        """Read the environment; raises `UsageError` for a mirror that will not do."""
-        self.limits = limits
+    def __init__(self, limits: Limits, tell: Callable[[str], None] = lambda _: None) -> None:
+        """Read the environment; raises `UsageError` for a mirror that will not do.
+
+        `tell` is given a line for people whenever an attempt failed and another one follows.
+        """
+        self.limits, self.tell = limits, tell
         self.until = time.monotonic() + limits.overall
         self.base, self._from = _mirror()
         self._origin = parse_url(self.base)
@@ -198,6 +201,11 @@ class Mirror:
             if (proxy, secure) not in self._pools:
                 self._pools[proxy, secure] = new_pool(proxy, secure=secure)
             return self._pools[proxy, secure]
+
+
+def origin() -> str:
+    """Return the host that files come from; raises `UsageError` for a mirror that will not do."""
+    return str(parse_url(_mirror()[0]).host)
 
 
 def _mirror() -> tuple[str, str]:

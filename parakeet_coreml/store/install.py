@@ -48,6 +48,7 @@ from parakeet_coreml.store.partial import (
     try_lock,
     write_all,
 )
+from parakeet_coreml.store.share import borrow
 from parakeet_coreml.store.state import STAGING, staged_size
 from parakeet_coreml.store.verify import verify_files
 
@@ -67,9 +68,11 @@ def install(
     *,
     limits: Limits = Limits(),  # noqa: B008  frozen
     on_progress: Progress = lambda _: None,
+    tell: Callable[[str], None] = lambda _: None,
 ) -> Model:
     """Download a model, or what is missing of it, and verify every byte; nothing if it is whole.
 
+    `tell` is given a line for people whenever the network failed and is tried again.
     Raises `DownloadFailedError`, `StorageError`, `UsageError` for a useless mirror, and
     `ModelMissingError` if a newer version of this tool wrote the model's folder.
     """
@@ -83,7 +86,7 @@ def install(
                 _sweep(stage)
                 if stage.held:
                     _adopt(stage)
-                _gather(stage, limits, on_progress)
+                _gather(stage, Mirror(limits, tell), on_progress)
                 _commit(stage)
             shutil.rmtree(stage.name, dir_fd=stage.staging)
     except OSError as error:
@@ -211,12 +214,11 @@ def _discard(stage: _Stage) -> None:
 # Gathering the files
 
 
-def _gather(stage: _Stage, limits: Limits, on_progress: Progress) -> None:
-    """Bring every file that is not there yet, each verified."""
-    mirror = Mirror(limits)
+def _gather(stage: _Stage, mirror: Mirror, on_progress: Progress) -> None:
+    """Bring every file that is not there yet, nor in another model, each verified."""
     done, missing = 0, []
     for file in stage.wanted.files:
-        if _is_there(stage, file):
+        if _is_there(stage, file) or _borrowed(stage, file):
             done += file.size
             on_progress(done)
         else:
@@ -251,6 +253,12 @@ def _is_there(stage: _Stage, file: ModelFile) -> bool:
             return True
         os.unlink(name, dir_fd=folder)
     return False
+
+
+def _borrowed(stage: _Stage, file: ModelFile) -> bool:
+    """Take a file from another model that is installed, rather than from the network."""
+    with _parent(stage, file) as (folder, name):
+        return borrow(file, stage.wanted, stage.root, folder, name)
 
 
 def _check_network(wanted: Manifest) -> None:

@@ -14,6 +14,7 @@ from parakeet_coreml.errors import ModelCorruptError, UsageError
 
 PUBLISHED: dict[str, tuple[str, ...]] = {
     "v3": ("coreml", "onnx", "mlx"),
+    "v3-int8": ("coreml",),
     "v2": ("coreml", "onnx", "mlx"),
     "110m": ("coreml",),
 }
@@ -54,6 +55,10 @@ class Manifest:
     blank: int
     durations: tuple[int, ...]
     files: tuple[ModelFile, ...]
+    encoder: str
+    """How the encoder's weights are stored, in a word; empty where nobody knows."""
+    flaw: str
+    """What is wrong with the published files, and the cure; empty where nothing is known."""
     text: str = field(repr=False)
     """The JSON it came from, as it is written into the model's folder."""
 
@@ -129,6 +134,8 @@ def parse_manifest(text: str) -> Manifest:
             blank=content["blank"],
             durations=parse_durations(content["durations"]),
             files=files,
+            encoder=_matching(r"[\w-]{0,20}", content.get("encoder", "")),
+            flaw=_matching(r"[ -~]{0,200}", content.get("flaw", "")),
             text=text,
         )
         total, schema = content["bytes"], content["schema"]

@@ -96,6 +96,17 @@ def copy(tmp_path: Path) -> Path:
     return folder
 
 
+def test_the_encoder_of_eight_bits_goes_before_the_one_of_six(
+    mac: type[standin.MLModelProxy], published: Path
+) -> None:
+    (published / "Encoder.mlmodelc").rename(published / "Encoder_v2.mlmodelc")
+    (published / "Encoder_v2.mlmodelc" / "metadata.json").unlink()  # as it is published
+    (published / "Encoder.mlmodelc").mkdir()  # of six bits, here one that would not load
+
+    assert heard(published) == expected()
+    assert [Path(path).name for path, _ in mac.loaded].count("Encoder_v2.mlmodelc") == 1
+
+
 # The same words, whoever runs the programs
 
 

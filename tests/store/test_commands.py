@@ -7,20 +7,25 @@ import select
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from click.testing import CliRunner, Result
 from fault_server import BIG, FILES, QUICK, SMALL, FaultServer, content, manifest_of
 from support import requires
 
-from parakeet_coreml.cli import models
+from parakeet_coreml.checks import fit
+from parakeet_coreml.cli import models, progress
 from parakeet_coreml.store import manifest
 from parakeet_coreml.store.manifest import MARKER
 from parakeet_coreml.store.state import STAGING
 
 pytest_plugins = ("fault_fixtures",)
+
+REAL_MANIFESTS = manifest.MANIFESTS
 
 Run = Callable[..., Result]
 
@@ -77,7 +82,29 @@ def test_download_tells_progress_as_json_lines_and_the_result_to_people(
         "total_bytes": SMALL.size,
     }
     assert result.stdout.splitlines()[-1].startswith('{"type":"progress","what":"download",')
-    assert result.stderr == f"v3 for onnx is installed in {models_dir / SMALL.folder}\n"
+    folder = models_dir / SMALL.folder
+    assert result.stderr.splitlines() == [
+        f"Downloading v3 for onnx: 340 kB, from 127.0.0.1 into {folder}",
+        f"v3 for onnx is installed in {folder}",
+    ]
+    again = run("download", "v3").stderr
+    assert again.startswith(f"v3 for onnx is in {folder}; reading its 340 kB\n")
+
+
+def test_a_download_says_what_it_does_before_the_network_answers(
+    hub: FaultServer, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(time, "sleep", lambda _: None)
+    hub.plan = ["503", "503", "cut:100000", "404"]
+    result = run("download", "v3")
+    head, *retries, error, _ = result.stderr.splitlines()
+    assert head.startswith("Downloading v3 for onnx: ")
+    assert [line.partition(";")[2] for line in retries] == 3 * [" trying again in 0 s"]
+    assert retries[0].startswith("127.0.0.1 answers 503 ")
+    assert error.startswith("Error: cannot download")
+    assert lines(result.stdout)[0]["done_bytes"] == 0
+    hub.plan = ["ok"]
+    assert ": 340 kB, 100 kB of it here already, from " in run("download", "v3").stderr
 
 
 def test_a_quiet_download_prints_no_progress(hub: FaultServer, run: Run) -> None:
@@ -86,7 +113,7 @@ def test_a_quiet_download_prints_no_progress(hub: FaultServer, run: Run) -> None
 
 def test_progress_comes_at_most_once_a_second_and_at_the_end() -> None:
     shown: list[int] = []
-    paced = models._Paced(shown.append, 1000, seconds=3600)
+    paced = progress._Paced(shown.append, 1000, seconds=3600)
     for done in (1, 2, 3, 1000, 1000):
         paced(done)
     assert shown == [1, 1000]
@@ -116,9 +143,30 @@ def test_list_names_every_model_for_people(run: Run) -> None:
     result = run("list")
     assert result.exit_code == 0
     head, *rows = result.stdout.splitlines()
-    assert head.split() == ["NAME", "BACKEND", "SIZE", "STATE", "FOLDER"]
+    assert head.split() == ["NAME", "BACKEND", "ENCODER", "SIZE", "STATE", "HERE", "FOLDER"]
     published = [row.split()[:2] for row in rows if not row.startswith("tiny-en")]
     assert published == [[n, b] for n, backends in manifest.PUBLISHED.items() for b in backends]
+
+
+def test_list_says_what_is_for_this_machine_and_what_is_wrong_with_an_encoder(
+    shipped: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(manifest, "MANIFESTS", REAL_MANIFESTS)
+    on_linux = {row["name"]: row for row in lines(run("list", "--json").stdout)[-20:]}
+    assert on_linux["v3-int8"]["misfit"] == "it needs a Mac with Apple silicon"
+    monkeypatch.setattr(sys, "platform", "darwin")
+    monkeypatch.setattr(os, "uname", lambda: SimpleNamespace(machine="arm64"))
+    monkeypatch.setattr(fit, "find_spec", lambda _: object())
+    result = run("list")
+    (row,) = [line for line in result.stdout.splitlines() if line.startswith("v3       coreml")]
+    assert row.split()[2:7] == ["6-bit", "483", "MB", "missing", "yes"]
+    flaw = "v3 coreml: its 6-bit encoder gets some words wrong, in Ukrainian for one"
+    assert flaw in result.stderr
+    monkeypatch.setattr(os, "sysconf", lambda _: 1 << 15)  # 1 GB
+    result = run("list")
+    assert "Not here, mlx: it is larger than this machine's 1.1 GB of memory" in result.stderr
+    monkeypatch.setattr(fit, "find_spec", lambda _: None)
+    assert "the package onnxruntime is absent: pip install" in run("list").stderr
 
 
 def test_verify_and_path_speak_of_an_installed_model(
@@ -151,11 +199,11 @@ def test_verify_exits_21_and_names_the_file_and_the_cure(
         (["remove", "v3", "--yes"], 20, "not installed"),
         (["download", "v3"], 24, "answers 404"),
         (["download", "110m"], 2, "--backend coreml"),
-        (["download", "v9"], 2, "v3, v2, 110m"),
-        (["download", "some/folder"], 2, "v3, v2, 110m"),
-        (["verify", "v9"], 2, "v3, v2, 110m"),
+        (["download", "v9"], 2, "v3, v3-int8, v2, 110m"),
+        (["download", "some/folder"], 2, "v3, v3-int8, v2, 110m"),
+        (["verify", "v9"], 2, "v3, v3-int8, v2, 110m"),
         (["path", "v9"], 2, "tiny-en"),
-        (["remove", "../..", "--yes"], 2, "v3, v2, 110m"),
+        (["remove", "../..", "--yes"], 2, "v3, v3-int8, v2, 110m"),
         (["remove", "tiny-en", "--yes"], 2, "built in"),
         (["download", "v3", "--backend", "other"], 2, "--backend"),
         (["download", "v3", "--unknown"], 2, "--unknown"),
@@ -288,8 +336,12 @@ def test_output_that_nobody_takes_ends_a_command_with_30(
     os.close(writer)
     _, error = process.communicate(timeout=30)
     assert process.returncode == 30
-    (line,) = error.decode().splitlines()
-    assert line.startswith("Error: cannot write to stdout: ")
+    told = [line for line in error.decode().splitlines() if not line.startswith("Downloading ")]
+    if (sink, command.split(maxsplit=1)[0]) == ("closed", "list"):
+        assert told == [], "as of `| head`: whoever reads has enough"
+    else:
+        (line,) = told
+        assert line.startswith("Error: cannot write to stdout: ")
 
 
 def test_a_terminal_gets_a_bar_on_stderr_and_nothing_on_stdout(
@@ -307,5 +359,5 @@ def test_a_terminal_gets_a_bar_on_stderr_and_nothing_on_stdout(
             break
     os.close(terminal)
     assert (process.returncode, out) == (0, b"")
-    assert b"\rv3 onnx [########################] 100 %" in shown
+    assert b"v3 onnx 340 kB  [##############################]  100%" in shown
     assert b"is installed in" in shown.splitlines()[-1]

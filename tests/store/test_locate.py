@@ -32,6 +32,7 @@ from parakeet_coreml.store.verify import hashed, verify
 
 TOTALS = {  # the published figures
     ("v3", "coreml"): (21, 483_105_645, 8192),
+    ("v3-int8", "coreml"): (20, 632_169_729, 8192),
     ("v2", "coreml"): (21, 464_413_247, 1024),
     ("110m", "coreml"): (16, 227_466_209, 1024),
     ("v3", "onnx"): (4, 670_480_039, 8192),
@@ -198,6 +199,18 @@ def test_text_that_is_no_manifest_is_refused(text: str) -> None:
         parse_manifest(text)
 
 
+def test_v3_in_eight_bits_differs_from_v3_in_its_encoder_alone() -> None:
+    def files(name: str, encoder: str) -> dict[str, str]:
+        manifest = shipped(name, "coreml")
+        assert any(file.path.startswith(encoder) for file in manifest.files)
+        rest = (file for file in manifest.files if not file.path.startswith(encoder))
+        return {file.path: file.sha256 for file in rest}
+
+    assert files("v3-int8", "Encoder_v2.mlmodelc/") == files("v3", "Encoder.mlmodelc/")
+    assert shipped("v3", "coreml").flaw.endswith("v3-int8 does not")
+    assert shipped("v3-int8", "coreml").flaw == ""
+
+
 # Installed models
 
 
@@ -352,7 +365,7 @@ def test_an_unreadable_or_misplaced_folder_is_told_with_its_path(
         ("110m", "onnx", "coreml"),
         ("110m", "mlx", "coreml"),
         ("v3", "torch", "coreml, mlx"),
-        ("v4", "onnx", "v3, v2, 110m, tiny-en"),
+        ("v4", "onnx", "v3, v3-int8, v2, 110m, tiny-en"),
         ("", "onnx", ""),
         ("a\0b", "onnx", "null"),
     ],
