@@ -36,6 +36,7 @@ from parakeet_coreml.checks.report import (
     Runtime,
     Selected,
     System,
+    runnable,
 )
 from parakeet_coreml.errors import (
     ModelCorruptError,
@@ -143,9 +144,9 @@ def _runtime(
         case {"runtime": str(runtime)}:
             return Runtime(backend, wanted, runs=True, runtime=runtime)
         case {"failed": {"message": str(message), "cure": str(cure)}}:
-            reason, cure = message, cure or INSTALL[backend]
+            reason, cure = message, runnable(cure or INSTALL[backend])
         case _:
-            reason, cure = "an answer that makes no sense", INSTALL[backend]
+            reason, cure = "an answer that makes no sense", runnable(INSTALL[backend])
     if wanted:
         error = ModelUnusableError(f"backend '{backend}' does not run here: {reason}", cure)
         problems.append(Problem.of(error))

@@ -1,6 +1,7 @@
 """Questions that may crash or hang, each asked in a process of its own for a limited time."""
 
 import importlib
+import importlib.util
 import json
 import signal
 import subprocess
@@ -13,7 +14,7 @@ from parakeet_coreml.audio.devices import list_devices
 from parakeet_coreml.backends.base import INSTALL
 from parakeet_coreml.backends.registry import RUNTIMES
 from parakeet_coreml.checks.report import Fields
-from parakeet_coreml.errors import ParakeetError
+from parakeet_coreml.errors import ModelUnusableError, ParakeetError
 
 DEVICES = "devices"
 PROBES = (DEVICES, *RUNTIMES)
@@ -45,6 +46,9 @@ def runtime_of(backend: str) -> str:
 
     Raises `ImportError` or `ModelUnusableError` if it is absent or will not load, and may crash.
     """
+    package = RUNTIMES[backend]
+    if backend != "coreml" and importlib.util.find_spec(package) is None:
+        raise ModelUnusableError(f"the package {package} is absent", INSTALL[backend])
     # Imported here, for each may be absent.
     if backend == "onnx":
         importlib.import_module("parakeet_coreml.backends.onnx")

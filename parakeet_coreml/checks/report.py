@@ -1,6 +1,8 @@
 """What an examination finds, as JSON and for people."""
 
 import math
+import shlex
+import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 
@@ -30,7 +32,19 @@ class Problem:
     @classmethod
     def of(cls, error: ParakeetError, *, blocking: bool = True) -> "Problem":
         """Return the problem that an error tells of."""
-        return cls(error.name, error.exit_code, error.message, error.hint, blocking)
+        return cls(error.name, error.exit_code, error.message, runnable(error.hint), blocking)
+
+
+def runnable(cure: str) -> str:
+    """Return a cure as it can be typed here: with this Python's pip, which need not be on PATH.
+
+    The frozen program has none.
+    """
+    if not cure.startswith("pip "):
+        return cure
+    if getattr(sys, "frozen", False):
+        return "nothing can be installed into this program: get its folder again"
+    return f"{shlex.quote(sys.executable)} -m {cure}"
 
 
 @dataclass(frozen=True, slots=True)

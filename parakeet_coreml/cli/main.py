@@ -84,6 +84,7 @@ def main() -> None:
 
 @main.command(
     "progressive-record",
+    short_help="Record and transcribe, a JSON line per chunk.",
     epilog=EXIT_CODES,
     context_settings=SETTINGS,
 )
@@ -130,7 +131,7 @@ def devices(*, as_json: bool) -> int:
     return 0
 
 
-@main.command(context_settings=SETTINGS)
+@main.command(context_settings=SETTINGS, short_help="Load a model once and say what that takes.")
 @model_options
 @json_option
 def warm(*, as_json: bool, **chosen: Any) -> int:  # noqa: ANN401  click checks them
@@ -161,7 +162,9 @@ def warm(*, as_json: bool, **chosen: Any) -> int:  # noqa: ANN401  click checks 
     return report.exit_code
 
 
-@main.command(context_settings=SETTINGS)
+@main.command(
+    context_settings=SETTINGS, short_help="Say what is here, what is wrong, and the cure."
+)
 @model_options
 @device_option
 @click.option(
@@ -215,7 +218,7 @@ def doctor(
     return report.exit_code
 
 
-@main.command()
+@main.command(short_help="Print the JSON Schema of every line.")
 @click.option(
     "--typescript", "as_typescript", is_flag=True, help="TypeScript declarations instead."
 )

@@ -87,7 +87,7 @@ def models() -> None:
 # What there is
 
 
-@models.command("list")
+@models.command("list", short_help="Show every model, and what fits this machine.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line, for programs.")
 @_models_dir
 @told

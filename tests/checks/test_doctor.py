@@ -1,8 +1,10 @@
 """What `doctor` says of a machine that is well, and of many that are not."""
 
+import importlib.util
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -19,6 +21,7 @@ from test_privacy import HARMLESS, OTHERS, TRACED, WRITES, of_a_user
 
 from parakeet_coreml.backends import binding
 from parakeet_coreml.backends.base import INSTALL
+from parakeet_coreml.backends.registry import RUNTIMES
 from parakeet_coreml.checks import doctor, probes, report
 from parakeet_coreml.checks.report import Cache
 from parakeet_coreml.errors import ModelUnusableError
@@ -178,10 +181,28 @@ def test_absent_runtimes_do_not_run_and_say_what_to_install(tmp_path: Path) -> N
     found = ask(*TINY, env=env, code=10, python=True)
     rows = {row["name"]: row for row in found["backends"]}
     assert not rows["onnx"]["runs"]
-    assert rows["onnx"]["cure"].startswith("pip install 'onnxruntime")
+    pip = f"{shlex.quote(sys.executable)} -m pip install"
+    assert rows["onnx"]["cure"].startswith(f"{pip} 'onnxruntime")
     assert not rows["mlx"]["runs"]
-    assert rows["mlx"]["cure"] == "pip install 'parakeet-coreml[mlx]'"
+    assert rows["mlx"]["cure"] == f"{pip} 'parakeet-coreml[mlx]'"
     assert {problem["exit_code"] for problem in found["problems"]} == {10, 22}
+
+
+@pytest.mark.parametrize("backend", ["onnx", "mlx"])
+def test_an_absent_runtime_is_named_not_what_it_would_have_imported(
+    monkeypatch: pytest.MonkeyPatch, backend: str
+) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+    package = RUNTIMES[backend]
+    with pytest.raises(ModelUnusableError, match=f"the package {package} is absent"):
+        probes.runtime_of(backend)
+
+
+def test_the_frozen_program_is_not_told_to_use_pip(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert report.runnable(INSTALL["mlx"]).endswith(f" -m {INSTALL['mlx']}")
+    assert report.runnable("connect one") == "connect one"
+    monkeypatch.setattr(sys, "frozen", True, raising=False)
+    assert "pip" not in report.runnable(INSTALL["mlx"])
 
 
 def test_libraries_that_crash_do_not_take_it_with_them(tmp_path: Path) -> None:
