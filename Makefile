@@ -7,6 +7,7 @@ SAMPLE := parakeet_coreml/samples/speech.wav
 
 PARITY_VENV := .venv-parity
 APP_VENV := .venv-app
+LOCK_VENV := .venv-lock
 # What `make coverage` runs; COVERED=tests/backends for a part.
 COVERED ?=
 # What `make test` and `make fresh` run; all of it by default.
@@ -17,7 +18,7 @@ APP := dist/parakeet-coreml/parakeet-coreml
 # An environment whose interpreter is gone, or is not the one PYTHON names now, is made again.
 broken = $(if $(shell PYTHON='$(PYTHON)' build/venv.sh --whole $(1)),,again)
 
-.PHONY: again help run test check fix parity bench ramp traced coverage app app-test dist fresh clean
+.PHONY: again help run test check fix parity bench ramp traced coverage app app-test lock dist fresh clean
 .DEFAULT_GOAL := run
 
 help: ## list what can be made
@@ -70,6 +71,11 @@ app-test: $(VENV)/.dev ## run the tests of the contract and of the folder on wha
 	PARAKEET_BIN=$(CURDIR)/$(APP) $(BIN)/python -P -m pytest \
 	  tests/build/frozen.py tests/host tests/checks tests/examples
 
+lock: $(LOCK_VENV)/.uv ## write requirements-dev.lock anew, for every Python and platform we run on
+	rm -f requirements-dev.lock
+	$(LOCK_VENV)/bin/uv pip compile pyproject.toml --extra dev --universal --generate-hashes --quiet \
+	  --no-header --no-annotate --no-emit-index-url --no-emit-find-links --output-file requirements-dev.lock
+
 dist: $(VENV)/.dev ## make sdist and wheel, man page and completions; try the wheel where nothing else is
 	rm -f dist/*.whl dist/*.tar.gz
 	$(BIN)/python -P -m build --outdir dist .
@@ -80,7 +86,7 @@ fresh: ## try the README's commands on a bare Debian, as an ordinary user (needs
 	build/fresh.sh
 
 clean: ## remove everything that was made
-	rm -rf .coverage .coverage.* $(VENV) $(PARITY_VENV) $(APP_VENV) dist .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf .coverage .coverage.* $(VENV) $(PARITY_VENV) $(APP_VENV) $(LOCK_VENV) dist .pytest_cache .ruff_cache .mypy_cache .hypothesis
 
 $(VENV)/.run $(VENV)/.dev $(PARITY_VENV)/.parity $(APP_VENV)/.app: export PYTHON := $(PYTHON)
 
@@ -88,8 +94,15 @@ $(VENV)/.run: pyproject.toml $(call broken,$(VENV))
 	@build/venv.sh $(VENV) .
 	@touch $@
 
-$(VENV)/.dev: pyproject.toml $(call broken,$(VENV))
-	@build/venv.sh $(VENV) '.[$(EXTRAS)]'
+# First what is locked, by hash; then ourselves, with the locked build tool, and what EXTRAS adds.
+$(VENV)/.dev: pyproject.toml requirements-dev.lock $(call broken,$(VENV))
+	@LOCK=requirements-dev.lock build/venv.sh $(VENV) '.[$(EXTRAS)]' --no-build-isolation
+	@touch $@
+
+# Of its own: a large program that nothing but `make lock` needs.
+$(LOCK_VENV)/.uv:
+	python3 -m venv $(LOCK_VENV)
+	$(LOCK_VENV)/bin/python -m pip install --quiet --disable-pip-version-check 'uv>=0.9'
 	@touch $@
 
 # Of its own: PyTorch and coremltools' converters are large, and neither the program nor its tests use them.

@@ -3,6 +3,7 @@
 #
 #   build/venv.sh FOLDER WHAT [PIP-OPTION…]     WHAT: as after `pip install --editable`
 #
+# LOCK names a file of hashed requirements that are installed first, and nothing without a hash.
 # PYTHON names the interpreter; without it, python3 or the newest that fits. What an earlier try
 # left in FOLDER is used only if it is whole.
 set -euo pipefail
@@ -73,7 +74,13 @@ if ! whole; then
     "$python" -m venv --clear "$folder"
 fi
 echo "Installing what '$what' needs into $folder; the first time this takes a minute" >&2
-"$folder/bin/python" -m pip install --quiet --disable-pip-version-check --editable "$what" "$@" ||
-    stop "pip could not install it; the lines above say why" \
-        "behind a proxy: export HTTPS_PROXY=http://host:port" \
-        "with an index of your own: export PIP_INDEX_URL=https://…"
+
+install() {
+    "$folder/bin/python" -m pip install --quiet --disable-pip-version-check "$@" ||
+        stop "pip could not install it; the lines above say why" \
+            "behind a proxy: export HTTPS_PROXY=http://host:port" \
+            "with an index of your own: export PIP_INDEX_URL=https://…"
+}
+
+[ -z "${LOCK:-}" ] || install --require-hashes --requirement "$LOCK"
+install --editable "$what" "$@"

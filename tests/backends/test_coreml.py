@@ -17,7 +17,7 @@ import standin
 
 from parakeet_coreml.audio.samples import MODEL_WINDOW
 from parakeet_coreml.backends import binding, coreml
-from parakeet_coreml.backends.base import BackendSpec
+from parakeet_coreml.backends.base import INSTALL, BackendSpec
 from parakeet_coreml.backends.coreml import (
     CoreMLNetworks,
     Programs,
@@ -436,7 +436,7 @@ def test_without_coremltools_the_command_is_told(
     with pytest.raises(ModelUnusableError, match="not installed") as raised:
         binding.load(TOY / "Decoder.mlpackage", "cpu_only", kept=tmp_path)
 
-    assert raised.value.hint == "pip install 'coremltools>=9.0,<9.2'"
+    assert raised.value.hint == INSTALL["coreml"]
 
 
 @pytest.mark.parametrize(
