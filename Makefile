@@ -107,6 +107,7 @@ $(VENV)/.run: pyproject.toml $(call broken,$(VENV))
 	@build/venv.sh $(VENV) .
 	@touch $@
 
+# First what is locked, by hash; then ourselves, with the locked build tool, and what EXTRAS adds.
 $(VENV)/.dev: pyproject.toml requirements-dev.lock $(call broken,$(VENV))
 	@LOCK=requirements-dev.lock build/venv.sh $(VENV) '.[$(EXTRAS)]' --no-build-isolation
 	@touch $@

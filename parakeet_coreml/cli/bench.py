@@ -26,6 +26,7 @@ PACKAGES = ("jinja2", "jiwer", "matplotlib", "psutil", "whisper_normalizer")
 
 @click.group(
     "bench",
+    short_help="Record many sounds on every backend, and compare.",
     invoke_without_command=True,
     context_settings={"auto_envvar_prefix": "PARAKEET_COREML_BENCH", "show_default": True},
 )

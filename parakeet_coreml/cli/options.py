@@ -150,7 +150,9 @@ def blame_variable(error: click.ClickException) -> None:
     name = error.param.name or ""
     if error.ctx.get_parameter_source(name) is ParameterSource.ENVIRONMENT:
         own = error.param.envvar
-        error.param_hint = own if isinstance(own, str) else f"{PREFIX}_{name.upper()}"
+        error.param_hint = (
+            own if isinstance(own, str) else f"{error.ctx.auto_envvar_prefix}_{name.upper()}"
+        )
 
 
 def suspects(text: str, arguments: Sequence[str], environment: Mapping[str, str]) -> Iterator[str]:

@@ -5,12 +5,11 @@ from pathlib import Path
 
 import click
 
-from parakeet_coreml.bench import cascade, table
 from parakeet_coreml.bench.kept import Recording, recordings
 from parakeet_coreml.errors import UsageError
 
 
-@click.command("waterfall")
+@click.command("waterfall", short_help="Draw a recording as a cascade, or many as a table.")
 @click.argument("files", nargs=-1, metavar="[FILES|-]")
 @click.option("--svg", is_flag=True, help="The cascade of one recording as a picture, on stdout.")
 @click.option("--all", "every", is_flag=True, help="Of many, a cascade of each before the table.")
@@ -20,6 +19,8 @@ def waterfall(*, files: tuple[str, ...], svg: bool, every: bool) -> int:
     FILES hold the lines of recordings made with --events timing,window, as they came, one recording
     after the other; - and nothing are stdin. The Node client's lines also say when they came.
     """
+    from parakeet_coreml.bench import cascade, table  # noqa: PLC0415  NumPy, which no help needs
+
     found = [recording for name in files or ("-",) for recording in _read(name)]
     if not found:
         raise UsageError(

@@ -2,6 +2,7 @@
 
 import re
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,17 @@ def test_no_index_is_named() -> None:
     assert not re.search(r"(?m)^\s*(-i|-f|--(?!hash=))", LOCK)
 
 
+def wanted(extra: str) -> Iterator[Requirement]:
+    """Yield what the package asks for with an extra, that of the extras it names included."""
+    for text in (*PROJECT["dependencies"], *PROJECT["optional-dependencies"][extra]):
+        asked = Requirement(text)
+        if asked.name == PROJECT["name"]:
+            for other in asked.extras:
+                yield from wanted(other)
+        else:
+            yield asked
+
+
 @pytest.mark.parametrize("python", PYTHONS)
 @pytest.mark.parametrize("platform", ["linux", "darwin"])
 def test_what_the_package_asks_for_is_locked_for_every_python(python: str, platform: str) -> None:
@@ -53,10 +65,9 @@ def test_what_the_package_asks_for_is_locked_for_every_python(python: str, platf
             assert requirement.name not in locked, "two versions of one package"
             (pin,) = requirement.specifier
             locked[requirement.name] = pin.version
-    for text in (*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["dev"]):
-        asked = Requirement(text)
+    for asked in wanted("dev"):
         if asked.marker is None or asked.marker.evaluate(env):
-            assert asked.specifier.contains(locked[asked.name]), text
+            assert asked.specifier.contains(locked[asked.name]), asked
 
 
 def test_the_pythons_tried_are_those_of_the_package() -> None:
