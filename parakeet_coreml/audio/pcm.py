@@ -86,7 +86,9 @@ class PcmSource:
         if self._stopped.is_set() and not pieces.peek(0, 1):
             return
         if not known:
-            why = f"it is {kind}" if kind else "it begins like none"
+            why = (
+                f"it is {kind}" if kind else "it begins like none (raw PCM is read with --input -)"
+            )
             raise unreadable(self.name, why, piped=True)
         try:
             yield from blocks_of(pieces, kind, self.name, self._warn, self._known)

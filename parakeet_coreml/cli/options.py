@@ -59,7 +59,7 @@ _RECORDING_OPTIONS = (
         "--input",
         default="mic",
         metavar="mic|FILE|-",
-        help="The microphone, a sound file, or raw mono PCM on stdin.",
+        help="The microphone, a sound file or named pipe, or stdin: raw mono PCM or a sound file.",
     ),
     click.option("--realtime", is_flag=True, help="Play FILE at 1x, as a microphone would."),
     click.option(

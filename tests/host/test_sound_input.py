@@ -1,6 +1,7 @@
 """Sound files through pipes, and files whose headers lie, as the command takes them."""
 
 import os
+import signal
 import struct
 import threading
 from pathlib import Path
@@ -73,3 +74,43 @@ def test_a_recording_whose_writer_crashed_is_read_to_its_end(start: Start, wav: 
     recorder = start("--input", wav, "--events", "warning").finish(0)
     assert recorder.heard == list(WORDS[:3])
     assert [line["code"] for line in recorder.of("warning")] == ["long_file"]
+
+
+ENDLESS = b"xxxx\xf8\xff\xff\xff" + b"abcdefghijklmnop" * 2
+"""A name in a list of names, of size -8: libsndfile 1.2.2 reads it for ever."""
+
+
+@pytest.fixture
+def endless(tmp_path: Path) -> Path:
+    """A WAV that libsndfile never finishes to open, without samples that we could find."""
+    form = b"fmt " + struct.pack("<IHHIIHH", 16, 1, 1, 16_000, 32_000, 2, 16)
+    names = b"LIST" + struct.pack("<I", 4 + len(ENDLESS)) + b"INFO" + ENDLESS
+    body = b"WAVE" + form + names + b"\1\2\3\4" + bytes(700)
+    path = tmp_path / "endless.wav"
+    path.write_bytes(b"RIFF" + struct.pack("<I", len(body)) + body)
+    return path
+
+
+def test_a_header_that_leads_nowhere_is_given_up(start: Start, endless: Path) -> None:
+    assert "leads nowhere" in start("--input", endless).finish(2).stderr
+
+
+def test_a_header_that_leads_nowhere_holds_up_no_signal(start: Start, endless: Path) -> None:
+    recorder = start("--input", endless)
+    recorder.send(signal.SIGTERM)
+    recorder.send(signal.SIGTERM)
+    assert recorder.wait() in {2, 143, -signal.SIGTERM}  # as far as it had come
+    recorder.checked = True
+
+
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_wait_for_the_writer_of_a_pipe(
+    start: Start, tmp_path: Path, stop: signal.Signals
+) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    recorder = start("--input", tmp_path / "fifo", "--meta", "--events", "ready")
+    recorder.until("ready", what="capture")
+    recorder.send(stop)
+    recorder.finish(0)
+    assert recorder.done["stop_reason"] == stop.name.lower()
+    assert recorder.text == ""
