@@ -7,6 +7,9 @@ SAMPLE := parakeet_coreml/samples/speech.wav
 
 PARITY_VENV := .venv-parity
 APP_VENV := .venv-app
+# Recordings of `make ab`, and how many of them also in real time.
+AB_COUNT ?= 200
+AB_LIVE ?= 20
 # What `make coverage` runs; COVERED=tests/backends for a part.
 COVERED ?=
 # What `make test` and `make fresh` run; all of it by default.
@@ -17,7 +20,7 @@ APP := dist/parakeet-coreml/parakeet-coreml
 # An environment whose interpreter is gone, or is not the one PYTHON names now, is made again.
 broken = $(if $(shell PYTHON='$(PYTHON)' build/venv.sh --whole $(1)),,again)
 
-.PHONY: again help run test check fix parity bench ramp traced coverage app app-test dist fresh clean
+.PHONY: again help run test check fix parity bench ab ramp traced coverage app app-test dist fresh clean
 .DEFAULT_GOAL := run
 
 help: ## list what can be made
@@ -46,6 +49,13 @@ parity: $(PARITY_VENV)/.parity ## compare every form of tiny-en with PyTorch, st
 
 bench: $(VENV)/.dev ## print the figures of docs/BENCHMARKS.md for this machine
 	$(BIN)/python tests/bench/bench.py
+
+ab: $(VENV)/.ab ## compare the backends on a set made here; docs/AB.md and its pictures. AB_COUNT=20 AB_LIVE=2 for a taste; goes on where it was, `rm -r .work/ab` begins anew
+	$(BIN)/python tests/bench/build_set.py .work/ab/data --count $(AB_COUNT)
+	$(BIN)/parakeet-coreml bench --data .work/ab/data --out .work/ab/bench \
+	  --backend onnx --backend coreml --backend mlx --live $(AB_LIVE)
+	$(BIN)/python tests/bench/ceremony.py --data .work/ab/data --out .work/ab/ceremony
+	$(BIN)/python tests/bench/publish.py .work/ab docs
 
 ramp: $(VENV)/.dev ## 60 s of counted samples through a busy recorder (part of the tests at 20 s)
 	PARAKEET_RAMP_SECONDS=60 $(BIN)/python -P -m pytest tests/audio -k lost_or_doubled --timeout 300
@@ -90,6 +100,10 @@ $(VENV)/.run: pyproject.toml $(call broken,$(VENV))
 
 $(VENV)/.dev: pyproject.toml $(call broken,$(VENV))
 	@build/venv.sh $(VENV) '.[$(EXTRAS)]'
+	@touch $@
+
+$(VENV)/.ab: $(VENV)/.dev
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,mlx]'
 	@touch $@
 
 # Of its own: PyTorch and coremltools' converters are large, and neither the program nor its tests use them.

@@ -5,6 +5,7 @@ the wall time; what overlaps it (the model loading, windows decoded while the pe
 drawn below.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from xml.sax.saxutils import escape
 
@@ -62,6 +63,8 @@ def path(recording: Recording) -> list[Interval]:
     stages = {"start": 0.0, **recording.stages}
     if recording.received is not None:
         stages["received"] = recording.received
+    if stages.get("capture", 0.0) > stages.get("first_sample", stages.get("capture", 0.0)):
+        del stages["capture"]  # sound arrived before the device said that it was open
     found: list[Interval] = []
     last: float | None = None
     for stage, name in CHAIN.items():
@@ -176,8 +179,8 @@ class Axis:
         return ms - self.begin - inside * (1 - short / max(long.ms, 1e-9))
 
 
-def _axis(steps: list[Interval], others: list[Interval]) -> Axis:
-    every = steps + others
+def _axis(steps: Sequence[Interval], others: Sequence[Interval]) -> Axis:
+    every = [*steps, *others]
     begin = min((i.begin for i in every), default=0.0)
     end = max((i.end for i in every), default=begin + 1.0)
     return Axis(begin, end, next((i for i in steps if i.name == CHAIN["stop"]), None))
@@ -190,24 +193,31 @@ def _row(interval: Interval, axis: Axis, mark: str) -> str:
     return f"{interval.name:<46} {interval.begin:>9.1f} {interval.ms:>9.1f} ms  {bar}"
 
 
-def svg(recording: Recording) -> str:
-    """Return the cascade as a picture that needs nothing else."""
-    steps, others = path(recording), beside(recording)
+def svg(recording: Recording, note: str = "") -> str:
+    """Return the cascade as a picture that needs nothing else; `note` says when and where."""
+    feet = [*sums(recording).split(": "), note]
+    return picture(title(recording), path(recording), beside(recording), feet)
+
+
+def picture(
+    head: str, steps: Sequence[Interval], others: Sequence[Interval], feet: Sequence[str]
+) -> str:
+    """Return intervals as a picture: a path, what lay beside it, and lines below."""
+    feet = [f"together {sum(step.ms for step in steps):.1f} ms", *filter(None, feet)]
     axis = _axis(steps, others)
     rows = [(step, "path") for step in steps] + [(other, "beside") for other in others]
-    height = ROW * (len(rows) + 4)
+    height = ROW * (len(rows) + len(feet) + 2)
     parts = [
         (
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" '
             'font-family="system-ui, sans-serif" font-size="12">'
         ),
         f'<rect width="{WIDTH}" height="{height}" fill="#ffffff"/>',
-        f'<text x="8" y="{ROW - 6}" font-weight="bold">{escape(title(recording))}</text>',
+        f'<text x="8" y="{ROW - 6}" font-weight="bold">{escape(head)}</text>',
     ]
     parts += [_drawn(row, place, axis) for place, row in enumerate(rows, start=1)]
-    wall = sum(step.ms for step in steps)
-    for line, foot in enumerate((f"together {wall:.1f} ms", *sums(recording).split(": "))):
-        y = height - ROW * (3 - line) + 14
+    for line, foot in enumerate(feet, start=len(rows) + 1):
+        y = line * ROW + 24
         parts.append(f'<text x="8" y="{y}" fill="#475569">{escape(foot)}</text>')
     return "\n".join((*parts, "</svg>", ""))
 

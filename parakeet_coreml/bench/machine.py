@@ -33,7 +33,7 @@ def describe() -> dict[str, object]:
     """Return the machine and the versions."""
     return {
         "date": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
-        "system": f"{platform.system()} {platform.release()}",
+        "system": f"{platform.system()} {'.'.join(platform.release().split('.')[:2])}",
         "macos": platform.mac_ver()[0] or None,
         "machine": platform.machine(),
         "processor": _processor(),

@@ -114,6 +114,14 @@ def facts(results: Results) -> list[str]:
     return found
 
 
+def noted(results: Results) -> str:
+    """Return when and where, for the corner of a picture."""
+    machine = results.plan["machine"]
+    busy = ", busy" if any(row["busy"] for row in results.measured) else ""
+    place = f"{machine['cores']} cores of {machine['processor']}, {machine['system']}{busy}"
+    return f"{machine['date'][:10]}, {place}, parakeet-coreml {machine['version']}"
+
+
 def _load(measured: Sequence[Row]) -> str:
     """Say how busy the machine was with other things."""
     busy = sum(bool(row["busy"]) for row in measured)
@@ -202,27 +210,36 @@ def _failures(findings: Sequence[Finding]) -> Table:
 
 
 def _pictures(findings: Sequence[Finding], results: Results) -> list[tuple[str, str, str]]:
+    note = noted(results)
     drawn = [
-        ("Waterfall", "bench-waterfall.svg", _waterfall(results)),
-        ("Latency against length", "bench-length.svg", pictures.latency_against_length(findings)),
+        ("Waterfall", "bench-waterfall.svg", _waterfall(results, note)),
+        (
+            "Latency against length",
+            "bench-length.svg",
+            pictures.latency_against_length(findings, note),
+        ),
         (
             "Accuracy against latency",
             "bench-accuracy.svg",
-            pictures.accuracy_against_latency(findings),
+            pictures.accuracy_against_latency(findings, note),
         ),
-        ("Distribution of stops", "bench-stops.svg", pictures.distribution_of_stops(findings)),
+        (
+            "Distribution of stops",
+            "bench-stops.svg",
+            pictures.distribution_of_stops(findings, note),
+        ),
     ]
     return [picture for picture in drawn if picture[2]]
 
 
-def _waterfall(results: Results) -> str:
+def _waterfall(results: Results, note: str) -> str:
     """Return the cascade of the run with the median wall time, in real time if any was."""
     well = [row for row in results.measured if row["exit_code"] == 0]
     played = [row for row in well if row["stop"]] or well
     for row in sorted(played, key=lambda row: row["figures"]["wall_ms"])[len(played) // 2 :]:
         recording = recording_of(row)
         if recording is not None:
-            return cascade.svg(recording)
+            return cascade.svg(recording, note)
     return ""
 
 

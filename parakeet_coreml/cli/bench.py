@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from parakeet_coreml import __version__
 from parakeet_coreml.backends.base import COMPUTE_UNITS
 from parakeet_coreml.backends.registry import ENTRIES, NAMES
 from parakeet_coreml.errors import UsageError
@@ -108,7 +109,12 @@ def _measure(options: dict[str, Any]) -> int:
     )
     stated = {name: value for name, value in options.items() if name not in {"data", "out"}}
     about = {
-        "what": {**stated, "data": str(folder.resolve()), "names": [u.name for u in utterances]},
+        "what": {
+            **stated,
+            "version": __version__,
+            "data": str(folder.resolve()),
+            "names": [u.name for u in utterances],
+        },
         "command": shlex.join(["parakeet-coreml", *sys.argv[1:]]),
         "data": options["data"].name if options["data"] else "the bundled set",
         "machine": describe(),
