@@ -103,7 +103,7 @@ $(VENV)/.dev: pyproject.toml $(call broken,$(VENV))
 	@touch $@
 
 $(VENV)/.ab: $(VENV)/.dev
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,mlx]'
+	@build/venv.sh $(VENV) '.[dev,mlx]'
 	@touch $@
 
 # Of its own: PyTorch and coremltools' converters are large, and neither the program nor its tests use them.
