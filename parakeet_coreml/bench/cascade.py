@@ -7,7 +7,7 @@ drawn below.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from xml.sax.saxutils import escape
+from html import escape
 
 from parakeet_coreml.bench.kept import Line, Recording
 

@@ -1,6 +1,5 @@
 """report.md, report.html and the pictures of a bench. Sole importer of jinja2."""
 
-import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,7 +7,7 @@ from typing import Any
 import jinja2
 
 from parakeet_coreml.bench import cascade, pictures
-from parakeet_coreml.bench.figures import Estimate, Spread
+from parakeet_coreml.bench.figures import Estimate, Spread, percentile
 from parakeet_coreml.bench.findings import LATENCIES, Finding, Pair, find, pairs
 from parakeet_coreml.bench.kept import Recording
 from parakeet_coreml.bench.results import Results, Row
@@ -125,7 +124,7 @@ def noted(results: Results) -> str:
 def _load(measured: Sequence[Row]) -> str:
     """Say how busy the machine was with other things."""
     busy = sum(bool(row["busy"]) for row in measured)
-    others = statistics.median(row["others_cores"] for row in measured)
+    others = percentile([row["others_cores"] for row in measured], 0.5)
     if not busy:
         return f"Load: nothing else ran (median {others:.2f} cores used by others)"
     return (
@@ -212,7 +211,7 @@ def _failures(findings: Sequence[Finding]) -> Table:
 def _pictures(findings: Sequence[Finding], results: Results) -> list[tuple[str, str, str]]:
     note = noted(results)
     drawn = [
-        ("Waterfall", "bench-waterfall.svg", _waterfall(results, note)),
+        *_waterfalls(findings, results, note),
         (
             "Latency against length",
             "bench-length.svg",
@@ -232,15 +231,22 @@ def _pictures(findings: Sequence[Finding], results: Results) -> list[tuple[str, 
     return [picture for picture in drawn if picture[2]]
 
 
-def _waterfall(results: Results, note: str) -> str:
-    """Return the cascade of the run with the median wall time, in real time if any was."""
-    well = [row for row in results.measured if row["exit_code"] == 0]
-    played = [row for row in well if row["stop"]] or well
-    for row in sorted(played, key=lambda row: row["figures"]["wall_ms"])[len(played) // 2 :]:
-        recording = recording_of(row)
-        if recording is not None:
-            return cascade.svg(recording, note)
-    return ""
+def _waterfalls(
+    findings: Sequence[Finding], results: Results, note: str
+) -> list[tuple[str, str, str]]:
+    """Return for each variant the cascade of its run with the median wall time, live if any was."""
+    found = []
+    for number, finding in enumerate(findings, start=1):
+        rows = [row for row in results.measured if row["variant"]["name"] == finding.name]
+        well = [row for row in rows if row["exit_code"] == 0]
+        played = [row for row in well if row["stop"]] or well
+        timed = [row for row in played if recording_of(row) is not None]
+        if timed:
+            timed.sort(key=lambda row: row["figures"]["wall_ms"])
+            recording = recording_of(timed[len(timed) // 2])
+            drawn = cascade.svg(recording, note) if recording is not None else ""
+            found.append((f"Waterfall, {finding.name}", f"bench-waterfall-{number}.svg", drawn))
+    return found
 
 
 def recording_of(row: Mapping[str, Any]) -> Recording | None:

@@ -56,6 +56,9 @@ PACKAGES = ("jinja2", "jiwer", "matplotlib", "psutil", "whisper_normalizer")
 def bench(context: click.Context, /, **options: Any) -> int:  # noqa: ANN401  click checks them
     """Spawn the recorder for many recordings on every backend, and report words, times, memory.
 
+    The words lie in one file of the data folder: TSV with the columns path and text, or JSONL with
+    such keys (NeMo's audio_filepath is known too). Without a folder it is the bundled sample.
+
     An interrupted bench goes on where it was when it is started again with the same options.
 
     \b
@@ -88,7 +91,7 @@ def _require() -> None:
     if missing:
         raise UsageError(
             f"bench needs packages that are not installed: {', '.join(missing)}",
-            "pip install 'parakeet-coreml[bench]'",
+            "in a Python environment: pip install 'parakeet-coreml[bench]'",
         )
 
 
