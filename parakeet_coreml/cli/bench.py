@@ -5,6 +5,7 @@ import importlib.util
 import shlex
 import sys
 import time
+from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -95,6 +96,16 @@ def _require() -> None:
         )
 
 
+def _check(backends: Sequence[str]) -> None:
+    """Raise `UsageError` where a backend's package is absent; off a Mac Core ML needs none."""
+    for name in backends:
+        package = ENTRIES[name].package
+        if name != "coreml" and package and importlib.util.find_spec(package) is None:
+            raise UsageError(
+                f"the backend {name} needs a package: {package}", ENTRIES[name].install
+            )
+
+
 def _measure(options: dict[str, Any]) -> int:
     from parakeet_coreml.bench import data, plan, report, results  # noqa: PLC0415  the extra
     from parakeet_coreml.bench.machine import describe  # noqa: PLC0415  likewise
@@ -106,6 +117,7 @@ def _measure(options: dict[str, Any]) -> int:
         folder, limit=options["limit"], seed=seed, english=options["normaliser"] == "english"
     )
     backends = options["backends"] or (auto_backend(),)
+    _check(backends)
     chosen = plan.variants(backends, options["models"], options["units"])
     todo = plan.tasks(
         chosen, utterances, live=options["live"], warmups=options["warmups"], seed=seed
@@ -136,6 +148,9 @@ def _measure(options: dict[str, Any]) -> int:
         passed += task.seconds
         left = (time.monotonic() - began) * (total - passed) / passed
         _progress(number, len(todo), f"{left / 60:.1f} min left")
+    failed = sum(row["exit_code"] != 0 for row in found.measured)
+    if failed:
+        stdio.say(f"Warning: {failed} of {len(found.measured)} runs failed; the report says why")
     files = report.write(found, options["out"], Scorer(options["normaliser"]))
     click.echo("\n".join(map(str, files)))
     return 0

@@ -298,6 +298,20 @@ def test_wrong_usage_ends_in_a_clear_line_and_writes_nothing(
     assert not (tmp_path / "out").exists()
 
 
+def test_a_backend_whose_package_is_absent_is_refused_before_anything_runs(tmp_path: Path) -> None:
+    code = (
+        "import sys; sys.modules['parakeet_mlx'] = None;"
+        f"sys.argv = ['x', 'bench', '--backend', 'mlx', '--out', {str(tmp_path / 'out')!r}];"
+        "from parakeet_coreml.__main__ import main; main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", code], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert "the backend mlx needs a package: parakeet_mlx" in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
 def test_without_the_extra_it_says_how_to_get_it(tmp_path: Path) -> None:
     code = (
         "import sys; sys.modules['jiwer'] = None; sys.argv = ['x', 'bench'];"
@@ -320,7 +334,8 @@ def test_a_failed_run_is_in_the_report_and_counts_for_no_figure(
     done = bench(*options, "--out", tmp_path / "out")
     assert done.returncode == 0, done.stderr
     text = (tmp_path / "out" / "report.md").read_text()
-    assert "backend_failed" in text
+    assert "a window could not be transcribed" in text
+    assert "1 of 1 runs failed" in done.stderr
     assert "WER" not in text.partition("## Latency")[0].replace("WER, first", "")
 
 
