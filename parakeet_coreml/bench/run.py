@@ -69,11 +69,16 @@ class _Spawn:
         memory = Memory(process.pid)
         limit = threading.Timer(self._task.utterance.seconds + PATIENCE, process.kill)
         limit.start()
-        self._read(process, began, key, stop_at)
+        try:
+            self._read(process, began, key, stop_at)
+        except BaseException:
+            process.kill()
+            raise
+        finally:
+            limit.cancel()
         # Its CPU time has the worker's in it, which it waits for.
         _, status, usage = os.wait4(process.pid, 0)
         wall = (time.monotonic() - began) * 1000
-        limit.cancel()
         process.returncode = os.waitstatus_to_exitcode(status)
         for pipe in (process.stdin, process.stdout):
             if pipe is not None:

@@ -2,6 +2,7 @@
 
 import json
 import re
+import signal
 import subprocess
 import sys
 import wave
@@ -276,6 +277,27 @@ def assert_figures(found: results.Results) -> None:
         assert row["others_cores"] >= 0
         assert figures["search_ms"] is None, "a scripted backend measures no search"
         assert [line["type"] for line in row["lines"]][-1] == "done"
+
+
+def test_an_interruption_loses_no_row_and_the_same_command_goes_on(
+    folder: Path, script: Path, tmp_path: Path
+) -> None:
+    slow = tmp_path / "slow.json"
+    slow.write_text(json.dumps({"windows": [{"text": "open", "delay_s": 0.5}] * 9}))
+    out = tmp_path / "out"
+    arguments = ["--data", str(folder), "--backend", "scripted", "--model", str(slow)]
+    arguments += ["--out", str(out)]
+    command = [*PROGRAM, *map(str, arguments)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        said = next(line for line in process.stderr if line.startswith("2 of 4"))
+        process.send_signal(signal.SIGINT)
+        said += process.stderr.read()
+    assert process.returncode == 130
+    assert "Interrupted; the same command goes on from here" in said
+    assert len(results.load(out).rows) in {2, 3}
+    assert bench(*arguments).returncode == 0
+    assert len(results.load(out).rows) == 4
 
 
 @pytest.mark.parametrize(
