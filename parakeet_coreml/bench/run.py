@@ -10,7 +10,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from parakeet_coreml.bench import stops
 from parakeet_coreml.bench.figures import confirmed_latency
@@ -59,20 +59,26 @@ class _Spawn:
         load, before = Load(), time.process_time()
         began, key = time.monotonic(), time.time() * 1000
         command = [*self._command, *source, "--events", EVENTS, "--meta", "--t0", f"{key:.1f}"]
+        said = tempfile.TemporaryFile()  # noqa: SIM115  it is read when the program has ended
         process = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL if stop_at is None else subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
+            stderr=said,
         )
         memory = Memory(process.pid)
         limit = threading.Timer(self._task.utterance.seconds + PATIENCE, process.kill)
         limit.start()
-        self._read(process, began, key, stop_at)
+        try:
+            self._read(process, began, key, stop_at)
+        except BaseException:
+            process.kill()
+            raise
+        finally:
+            limit.cancel()
         # Its CPU time has the worker's in it, which it waits for.
         _, status, usage = os.wait4(process.pid, 0)
         wall = (time.monotonic() - began) * 1000
-        limit.cancel()
         process.returncode = os.waitstatus_to_exitcode(status)
         for pipe in (process.stdin, process.stdout):
             if pipe is not None:
@@ -82,7 +88,7 @@ class _Spawn:
         recorder, worker = memory.peaks()
         found = {"wall_ms": wall, "cpu_s": cpu, "recorder_mb": recorder, "worker_mb": worker}
         return {
-            **self._named(process.returncode),
+            **self._named(process.returncode, _error_in(said)),
             "figures": _rounded(found | self._figures()),
             "others_cores": round(others, 2),
             "busy": others > BUSY,
@@ -120,9 +126,8 @@ class _Spawn:
         except OSError:
             return  # it has ended
 
-    def _named(self, exit_code: int) -> dict[str, Any]:
+    def _named(self, exit_code: int, error: str | None) -> dict[str, Any]:
         done = self._of("done")
-        error = self._of("error")
         return {
             "key": self._task.key,
             "name": self._task.utterance.name,
@@ -131,7 +136,7 @@ class _Spawn:
             "warmup": self._task.warmup,
             "seconds": round(self._task.utterance.seconds, 3),
             "exit_code": exit_code,
-            "error": None if error is None else f"{error['code']}: {error['message']}",
+            "error": error,
             "said": self._task.utterance.text,
             "heard": None if done is None else done.get("full_text"),
         }
@@ -166,6 +171,16 @@ class _Spawn:
             "search_ms": total.get("search_ms") if total else None,
             "encoder_ms": total.get("encoder_ms") if total else None,
         }
+
+
+def _error_in(said: IO[bytes]) -> str | None:
+    """Return the first error among what was said on stderr; None where there is none."""
+    with said:
+        said.seek(0)
+        lines = said.read().decode("utf-8", "replace").splitlines()
+    return next(
+        (line.removeprefix("Error: ") for line in lines if line.startswith("Error: ")), None
+    )
 
 
 def _rounded(figures: dict[str, float | None]) -> dict[str, float | None]:

@@ -3,11 +3,14 @@
 import hashlib
 import importlib.util
 import shlex
+import signal
 import sys
 import time
+from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from types import FrameType
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
@@ -19,6 +22,10 @@ from parakeet_coreml.host import stdio
 from parakeet_coreml.selection import ModelSelection
 from parakeet_coreml.store.files import sha256
 from parakeet_coreml.store.locate import auto_backend
+
+if TYPE_CHECKING:  # they need the extra
+    from parakeet_coreml.bench.plan import Task, Variant
+    from parakeet_coreml.bench.results import Results
 
 PACKAGES = ("jinja2", "jiwer", "matplotlib", "psutil", "whisper_normalizer")
 """Of the extra `bench`."""
@@ -96,10 +103,20 @@ def _require() -> None:
         )
 
 
+def _check(backends: Sequence[str]) -> None:
+    """Raise `UsageError` where a backend's package is absent; off a Mac Core ML needs none."""
+    for name in backends:
+        package = ENTRIES[name].package
+        if name != "coreml" and package and importlib.util.find_spec(package) is None:
+            raise UsageError(
+                f"the backend {name} needs a package: {package}", ENTRIES[name].install
+            )
+
+
 def _measure(options: dict[str, Any]) -> int:
     from parakeet_coreml.bench import data, plan, report, results  # noqa: PLC0415  the extra
     from parakeet_coreml.bench.machine import describe  # noqa: PLC0415  likewise
-    from parakeet_coreml.bench.run import program, run  # noqa: PLC0415  likewise
+    from parakeet_coreml.bench.run import program  # noqa: PLC0415  likewise
     from parakeet_coreml.bench.scoring import Scorer  # noqa: PLC0415  likewise
 
     folder, seed = options["data"] or data.BUNDLED, options["seed"]
@@ -107,6 +124,7 @@ def _measure(options: dict[str, Any]) -> int:
         folder, limit=options["limit"], seed=seed, english=options["normaliser"] == "english"
     )
     backends = options["backends"] or (auto_backend(),)
+    _check(backends)
     chosen = plan.variants(backends, options["models"], options["units"])
     todo = plan.tasks(
         chosen, utterances, live=options["live"], warmups=options["warmups"], seed=seed
@@ -128,21 +146,40 @@ def _measure(options: dict[str, Any]) -> int:
     recorder = program()
     if options["models_dir"]:
         recorder = ["env", f"PARAKEET_COREML_MODELS_DIR={options['models_dir']}", *recorder]
-    waiting = [task for task in todo if task.key not in found.keys]
-    _progress(len(todo) - len(waiting), len(todo), "resumed" if found.rows else "")
-    began, total = time.monotonic(), sum(task.seconds for task in waiting)
-    passed = 0.0
-    for number, task in enumerate(waiting, start=len(todo) - len(waiting) + 1):
-        found.add(run(task, recorder))
-        passed += task.seconds
-        left = (time.monotonic() - began) * (total - passed) / passed
-        _progress(number, len(todo), f"{left / 60:.1f} min left")
+    _work_off([task for task in todo if task.key not in found.keys], found, recorder)
+    failed = sum(row["exit_code"] != 0 for row in found.measured)
+    if failed:
+        stdio.say(f"Warning: {failed} of {len(found.measured)} runs failed; the report says why")
     files = report.write(found, options["out"], Scorer(options["normaliser"]))
     click.echo("\n".join(map(str, files)))
     return 0
 
 
-def _hashes(variant: Any, models_dir: str | None) -> dict[str, str]:  # noqa: ANN401  see plan
+def _work_off(waiting: Sequence["Task"], found: "Results", recorder: Sequence[str]) -> None:
+    """Make the runs that are not there yet; Ctrl-C ends it between two rows."""
+    from parakeet_coreml.bench.run import run  # noqa: PLC0415  the extra
+
+    done = len(found.rows)
+    _progress(done, done + len(waiting), "resumed" if found.rows else "")
+    began, total = time.monotonic(), sum(task.seconds for task in waiting)
+    passed = 0.0
+    signal.signal(signal.SIGINT, _abort)
+    try:
+        for number, task in enumerate(waiting, start=done + 1):
+            found.add(run(task, recorder))
+            passed += task.seconds
+            left = (time.monotonic() - began) * (total - passed) / passed
+            _progress(number, done + len(waiting), f"{left / 60:.1f} min left")
+    except click.Abort:
+        stdio.say("Interrupted; the same command goes on from here")
+        raise
+
+
+def _abort(_number: int, _frame: FrameType | None) -> NoReturn:
+    raise click.Abort
+
+
+def _hashes(variant: "Variant", models_dir: str | None) -> dict[str, str]:
     """Return the SHA-256 of each of a model's files, and find out whether it is here at all."""
     chosen = ModelSelection(variant.model, models_dir, variant.backend, variant.units)
     directory = Path(chosen.spec().directory)

@@ -2,6 +2,7 @@
 
 import json
 import re
+import signal
 import subprocess
 import sys
 import wave
@@ -278,6 +279,27 @@ def assert_figures(found: results.Results) -> None:
         assert [line["type"] for line in row["lines"]][-1] == "done"
 
 
+def test_an_interruption_loses_no_row_and_the_same_command_goes_on(
+    folder: Path, script: Path, tmp_path: Path
+) -> None:
+    slow = tmp_path / "slow.json"
+    slow.write_text(json.dumps({"windows": [{"text": "open", "delay_s": 0.5}] * 9}))
+    out = tmp_path / "out"
+    arguments = ["--data", str(folder), "--backend", "scripted", "--model", str(slow)]
+    arguments += ["--out", str(out)]
+    command = [*PROGRAM, *map(str, arguments)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        said = next(line for line in process.stderr if line.startswith("2 of 4"))
+        process.send_signal(signal.SIGINT)
+        said += process.stderr.read()
+    assert process.returncode == 130
+    assert "Interrupted; the same command goes on from here" in said
+    assert len(results.load(out).rows) in {2, 3}
+    assert bench(*arguments).returncode == 0
+    assert len(results.load(out).rows) == 4
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -295,6 +317,20 @@ def test_wrong_usage_ends_in_a_clear_line_and_writes_nothing(
     assert done.returncode in {2, 20}
     assert said in done.stderr
     assert "Traceback" not in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_backend_whose_package_is_absent_is_refused_before_anything_runs(tmp_path: Path) -> None:
+    code = (
+        "import sys; sys.modules['parakeet_mlx'] = None;"
+        f"sys.argv = ['x', 'bench', '--backend', 'mlx', '--out', {str(tmp_path / 'out')!r}];"
+        "from parakeet_coreml.__main__ import main; main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", code], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert "the backend mlx needs a package: parakeet_mlx" in done.stderr
     assert not (tmp_path / "out").exists()
 
 
@@ -320,7 +356,8 @@ def test_a_failed_run_is_in_the_report_and_counts_for_no_figure(
     done = bench(*options, "--out", tmp_path / "out")
     assert done.returncode == 0, done.stderr
     text = (tmp_path / "out" / "report.md").read_text()
-    assert "backend_failed" in text
+    assert "a window could not be transcribed" in text
+    assert "1 of 1 runs failed" in done.stderr
     assert "WER" not in text.partition("## Latency")[0].replace("WER, first", "")
 
 
