@@ -103,3 +103,45 @@ export function dictate(options?: DictateOptions): Dictation;
 
 /** Milliseconds after a stop at which a program that does not end is told more firmly. */
 export const LADDER: Readonly<{ interrupt: number; terminate: number; kill: number }>;
+
+/** The program, and what stops it. */
+export interface ToolOptions {
+  command?: string | string[];
+  cwd?: string;
+  env?: Record<string, string | undefined>;
+  signal?: AbortSignal;
+}
+
+export interface Microphone {
+  index: number;
+  name: string;
+  host_api: string;
+  channels: number;
+  rate: number;
+  is_default: boolean;
+}
+
+export interface Model {
+  name: string;
+  backend: string;
+  /** Bytes when complete, and how many of them are here. */
+  bytes: number;
+  done_bytes: number;
+  state: "built in" | "installed" | "partial" | "damaged" | "missing";
+  path: string;
+}
+
+/** Returns the microphones. */
+export function listDevices(options?: ToolOptions): Promise<Microphone[]>;
+
+/** Returns the models, one for each form that a backend reads. */
+export function listModels(options?: ToolOptions & { modelsDir?: string }): Promise<Model[]>;
+
+/** Downloads a model, or goes on with it. Aborting keeps what has arrived. */
+export function downloadModel(
+  name: string,
+  options?: ToolOptions & {
+    modelsDir?: string;
+    onProgress?: (progress: { done_bytes: number; total_bytes: number }) => void;
+  },
+): Promise<void>;

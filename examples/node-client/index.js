@@ -12,12 +12,15 @@
 import { spawn } from "node:child_process";
 import { LineSplitter } from "./lines.js";
 
+export { downloadModel, listDevices, listModels } from "./tools.js";
+
 /** Milliseconds after a stop at which a program that does not end is told more firmly. */
 export const LADDER = Object.freeze({ interrupt: 2_000, terminate: 5_000, kill: 8_000 });
 
 const NEEDED_EVENTS = ["hello", "ready", "warning"]; // start-up and signs of life
 
-const EXIT_NAMES = new Map(
+/** The names of exit codes, for runs that wrote no error line. */
+export const EXIT_NAMES = new Map(
   Object.entries({
     1: "internal",
     2: "usage",
@@ -239,7 +242,8 @@ class Dictation {
     this.#child.stdin.end();
     if (word === "cancel") {
       this.#child.kill("SIGINT");
-      this.#child.kill("SIGTERM");
+      // A second one sooner than after half a second is taken for the same request arriving twice.
+      this.#after("again", 600, () => this.#child.kill("SIGTERM"));
     }
   }
 

@@ -61,7 +61,7 @@ def test_the_client_has_no_dependencies_and_a_name_of_its_own() -> None:
     imports = set()
     for file in (EXAMPLES / "node-client").glob("*.js"):
         imports |= set(re.findall(r'from "([^"]+)"', file.read_text(encoding="utf-8")))
-    assert imports == {"node:child_process", "./lines.js"}
+    assert imports == {"node:child_process", "./index.js", "./lines.js", "./tools.js"}
 
 
 def test_every_option_of_the_program_has_a_declaration(stage: Stage) -> None:

@@ -47,10 +47,10 @@ class App:
             encoding="utf-8",
         )
 
-    def ask(self, word: str) -> None:
-        """Do what the window's page would."""
+    def ask(self, word: str, *value: Any) -> None:
+        """Do what the window's page would; a second value is the page that asks."""
         assert self.process.stdin is not None
-        self.process.stdin.write(f"{word}\n")
+        self.process.stdin.write(json.dumps([word, *value]) + "\n")
         self.process.stdin.flush()
 
     def until(self, what: str, **fields: Any) -> Any:
@@ -95,7 +95,93 @@ def app(stage: Stage, node: str) -> Iterator[App]:
 
 def test_the_window_sees_neither_node_nor_electron(app: App) -> None:
     options = app.until("window")["webPreferences"]
-    assert options == {"preload": str(app.process.args[2].parent / "preload.cjs")}  # type: ignore[union-attr,index]
+    assert options == {
+        "preload": str(app.process.args[2].parent / "preload.cjs"),  # type: ignore[union-attr,index]
+        "contextIsolation": True,
+        "sandbox": True,
+        "nodeIntegration": False,
+    }
+
+
+def test_the_page_goes_nowhere_and_is_allowed_nothing(app: App) -> None:
+    app.until("page")
+    told = dict(app.told)
+    assert told["sandbox"] is True
+    assert told["will-navigate"] == told["will-attach-webview"] == "refused"
+    assert told["opening"] == {"action": "deny"}
+    assert told["permission"] is told["permitted"] is False
+
+
+def test_no_other_page_may_ask(app: App) -> None:
+    app.until("page")
+    app.ask("start", None, "https://example.com/")
+    assert app.until("thrown")["by"] == "start"
+    app.ask("copy", "alfa bravo")
+    assert app.until("copied") == "alfa bravo"
+    assert app.events == []
+
+
+MODELS = [
+    {"name": "tiny-en", "backend": "onnx", "bytes": 3, "done_bytes": 3, "state": "built in"},
+    {"name": "v3", "backend": "onnx", "bytes": 9, "done_bytes": 0, "state": "missing"},
+    {"name": "v3", "backend": "coreml", "bytes": 8, "done_bytes": 0, "state": "missing"},
+]
+
+SHOP = """\
+#!/bin/sh
+case "$1 $2" in
+"devices --json") echo '[{"name":"Desk","index":0}]' ;;
+"models list") cat "$0.models" ;;
+"models download")
+    echo '{"type":"progress","what":"download","done_bytes":4,"total_bytes":9}'
+    case "$3" in v3) ;; slow) exec sleep 60 ;; *) echo 'Error: no network
+  try again' >&2; exit 24 ;; esac ;;
+esac
+"""
+"""What stands for the program where there is nothing to download from."""
+
+
+@pytest.fixture
+def shop(stage: Stage, node: str) -> Iterator[App]:
+    program = stage.folder / "bin" / "parakeet-coreml"
+    program.write_text(SHOP)
+    program.with_suffix(".models").write_text("\n".join(map(json.dumps, MODELS)))
+    app = App(stage, node, FAKE_PLATFORM="linux")
+    app.until("page")
+    yield app
+    app.end()
+
+
+def test_microphones_and_the_models_of_this_machine_can_be_chosen(shop: App) -> None:
+    shop.ask("choices")
+    answer = shop.until("answer", to="choices")["answer"]
+    assert answer["devices"] == [{"name": "Desk", "index": 0}]
+    assert answer["models"] == MODELS[:2]
+
+
+def test_what_is_chosen_is_what_records(stage: Stage, node: str) -> None:
+    app = App(stage, node, PARAKEET_COREML_BACKEND="onnx", PARAKEET_COREML_MODELS_DIR="/none")
+    app.ask("start", {"model": "v2", "device": ""})
+    failed = app.until_event("failed", code="model_missing")
+    assert "models download v2" in failed["hint"]
+    assert app.end() == 0
+
+
+def test_a_download_tells_how_far_it_is(shop: App) -> None:
+    shop.ask("download", "v3")
+    assert shop.until_event("progress")["total_bytes"] == 9
+    assert shop.until("answer", to="download")["answer"] is True
+    shop.ask("download", "v9")
+    failed = shop.until_event("failed")
+    assert (failed["code"], failed["message"]) == ("download_failed", "no network")
+    assert failed["hint"] == "try again"
+
+
+def test_a_download_can_be_halted(shop: App) -> None:
+    shop.ask("download", "slow")
+    shop.until_event("progress")
+    shop.ask("halt")
+    assert shop.until("answer", to="download")["answer"] is False
 
 
 def test_the_lines_of_a_recording_reach_the_page(app: App) -> None:
@@ -137,7 +223,8 @@ def test_it_asks_for_the_microphone_before_it_spawns(stage: Stage, node: str) ->
     app.ask("start")
     app.until_event("done")
     assert app.end() == 0
-    assert [what for what, _ in app.told][2:4] == ["asked", "dictation:event"]
+    told = [what for what, _ in app.told]
+    assert told.index("asked") < told.index("dictation:event")
     assert dict(app.told)["asked"] == "microphone"
 
 
@@ -208,11 +295,17 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 
 PRELUDE = """
 window.asked = [];
+window.choices = { devices: [{ name: "Desk" }], models: [], fixed: null };
 function require() {
   return {
     contextBridge: { exposeInMainWorld: (name, api) => { window[name] = api; } },
     ipcRenderer: {
-      invoke: (channel) => { window.asked.push(channel); },
+      invoke: async (channel, value) => {
+        const name = channel.replace("dictation:", "");
+        if (name === "choices") return window.choices;
+        window.asked.push(value === undefined ? name : [name, value]);
+        return true;
+      },
       on: (channel, listen) => { window.deliver = (event) => listen({}, event); },
     },
   };
@@ -224,10 +317,11 @@ function require() {
 class Page:
     """The example's window with its own preload script."""
 
-    def __init__(self, browser: Browser) -> None:
+    def __init__(self, browser: Browser, *models: Fields) -> None:
         self.browser = browser
         preload = (EXAMPLE / "preload.cjs").read_text(encoding="utf-8")
-        browser.open(EXAMPLE / "window.html", first=f"{{{PRELUDE}\n{preload}}}")
+        here = f"window.choices.models = {json.dumps(models)}"
+        browser.open(EXAMPLE / "window.html", first=f"{{{PRELUDE}\n{here};\n{preload}}}")
 
     def see(self, *events: Fields) -> None:
         for event in events:
@@ -236,11 +330,14 @@ class Page:
     def text(self, name: str) -> str:
         return str(self.browser.evaluate(f"document.getElementById('{name}').textContent"))
 
-    def press(self) -> None:
-        self.browser.evaluate("document.getElementById('button').click()")
+    def press(self, name: str = "button") -> None:
+        self.browser.evaluate(f"document.getElementById('{name}').click()")
+
+    def shows(self, name: str) -> bool:
+        return bool(self.browser.evaluate(f"!document.getElementById('{name}').hidden"))
 
     @property
-    def asked(self) -> list[str]:
+    def asked(self) -> list[Any]:
         return list(self.browser.evaluate("window.asked"))
 
     @property
@@ -273,7 +370,7 @@ def of(recording: list[Fields], kind: str, **fields: Any) -> Fields:
 def test_the_page_shows_a_recording_as_it_goes(page: Page, recording: list[Fields]) -> None:
     assert page.text("button") == "Start"
     page.press()
-    assert page.asked == ["dictation:start"]
+    assert page.asked == [["start", {"model": "", "device": ""}]]
     assert page.text("state") == "Starting…"
     page.see(of(recording, "hello"), of(recording, "ready", what="capture"))
     assert page.text("state") == "Listening, loading the model…"
@@ -288,7 +385,7 @@ def test_the_page_shows_a_recording_as_it_goes(page: Page, recording: list[Field
     assert page.text("words") == first["text"]
     assert page.text("preview") == ""
     page.press()
-    assert page.asked == ["dictation:start", "dictation:stop"]
+    assert page.asked[1:] == ["stop"]
     assert page.text("state") == "Finishing…"
     page.see(*others)
     assert page.text("words") == " ".join(WORDS[:10])
@@ -298,6 +395,49 @@ def test_the_page_shows_a_recording_as_it_goes(page: Page, recording: list[Field
     assert page.text("state") == "Done"
     assert page.text("button") == "Start"
     assert page.problem == ""
+
+
+def test_the_page_says_at_first_sight_what_to_do(browser: Browser) -> None:
+    page = Page(browser, *MODELS[:2])
+    assert page.shows("empty")
+    assert page.text("state") == "Ready when you are"
+    assert page.text("model") == "tiny-en (to try)v3 (25 languages, 0 MB to fetch)"
+    assert page.text("device") == "System defaultDesk"
+    assert not page.shows("offer")
+
+
+def test_words_that_may_change_look_so(page: Page) -> None:
+    page.press()
+    page.see({"type": "partial", "index": 0, "text": "alfa bravo char", "stable": "alfa bravo"})
+    assert (page.text("stable"), page.text("preview")) == ("alfa bravo", " char")
+    page.see({"type": "chunk", "index": 0, "text": "alfa bravo charlie"})
+    assert page.text("words") == "alfa bravo charlie"
+    assert page.text("stable") + page.text("preview") == ""
+
+
+def test_a_model_that_is_missing_is_offered_fetched_and_recorded_with(browser: Browser) -> None:
+    page = Page(browser, *MODELS[:2])
+    browser.evaluate(
+        "document.getElementById('model').value = 'v3';"
+        "document.getElementById('model').dispatchEvent(new Event('change'))"
+    )
+    assert page.shows("offer")
+    browser.evaluate("window.choices.models[1] = {...window.choices.models[1], state: 'installed'}")
+    page.press("fetch")
+    page.see({"type": "progress", "what": "download", "done_bytes": 4e6, "total_bytes": 9e6})
+    assert eventually(lambda: len(page.asked) == 2)
+    assert page.asked == [["download", "v3"], ["start", {"model": "v3", "device": ""}]]
+    assert not page.shows("offer")
+
+
+def test_the_words_can_be_copied(page: Page) -> None:
+    assert page.browser.evaluate("document.getElementById('copy').disabled")
+    page.press()
+    page.see({"type": "chunk", "index": 0, "text": "alfa"}, {"type": "done", "full_text": "alfa"})
+    page.see({"type": "ended"})
+    page.press("copy")
+    assert page.asked[-1] == ["copy", "alfa"]
+    assert eventually(lambda: page.text("state") == "Copied")
 
 
 def test_the_page_survives_every_line_of_a_recording(page: Page, recording: list[Fields]) -> None:
@@ -355,6 +495,18 @@ def test_the_page_can_be_seen(page: Page, recording: list[Fields], tmp_path: Pat
 
 
 # What is packed
+
+
+def test_what_is_packed_cannot_be_turned_into_a_node_of_anyones() -> None:
+    packing = (EXAMPLE / "electron-builder.yml").read_text(encoding="utf-8")
+    fuses = packing.partition("electronFuses:\n")[2]
+    for fuse in (
+        "runAsNode",
+        "enableNodeOptionsEnvironmentVariable",
+        "enableNodeCliInspectArguments",
+    ):
+        assert f"  {fuse}: false\n" in fuses
+    assert "  onlyLoadAppFromAsar: true\n" in fuses
 
 
 def test_the_app_may_use_the_microphone_and_little_else() -> None:
