@@ -152,6 +152,7 @@ export interface WarningLine {
   type: "warning";
   /** Stable; more may be added. */
   code: "capture_stall"
+    | "clock_drift"
     | "input_left"
     | "input_overflow"
     | "long_file"

@@ -224,6 +224,8 @@ class Microphone:
                     time.sleep(LAST_POLL)
                 else:
                     self._wake.wait(FIRST_POLL if self._begun else self.poll)
+            if self._judged < math.inf and not self._failure and not self._closed:
+                self._fill_if_late(self._stop_time)  # a stop right behind a freeze
         except sounddevice.PortAudioError as error:
             self._failure = one_line(error)
         finally:
@@ -243,17 +245,36 @@ class Microphone:
             if self._begun is not None:
                 self._begun()
                 self._begun = None
-            if overflowed:
-                self._fill()
-        elif now > self._judged:
+            self._judge_clock()
+            if overflowed and sys.platform == "darwin":
+                # There the flag also says that a cycle of Core Audio was late, which loses nothing
+                # (kAudioDeviceProcessorOverload): what is missing the count will tell.
+                self._judged = now + SETTLED
+            elif overflowed:
+                self._fill(time.monotonic())
+        if now > self._judged:
             self._judged = math.inf
-            if self._pace.missing(now) > self.rate * LATE:
-                self._fill()
+            self._fill_if_late(now)
         return count
 
-    def _fill(self) -> None:
+    def _judge_clock(self) -> None:
+        """Go by the device's own clock where it is not the one it claims, and tell so."""
+        drift = self._pace.drift()
+        if drift:
+            self._pace.follow(drift)
+            self._warn(
+                "clock_drift",
+                f"the microphone gives {abs(drift):.0%} {'more' if drift > 0 else 'fewer'} samples "
+                f"than the {self.rate} a second it claims: its speech is heard at another speed",
+            )
+
+    def _fill_if_late(self, moment: float) -> None:
+        if self._pace.missing(moment) > self.rate * LATE:
+            self._fill(moment)
+
+    def _fill(self, moment: float) -> None:
         """Make up for what is missing, behind what was kept: a full ring keeps the oldest."""
-        missing = self._pace.missing(time.monotonic())
+        missing = self._pace.missing(moment)
         self._pace.filled(missing)
         self.lost_samples += missing
         self._arrived.put(missing)

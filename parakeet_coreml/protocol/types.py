@@ -12,6 +12,7 @@ ERRORS = (ParakeetError.name, *(kind.name for kind in ParakeetError.__subclasses
 
 WARNINGS = (
     "capture_stall",
+    "clock_drift",
     "input_left",
     "input_overflow",
     "long_file",

@@ -113,7 +113,7 @@ class Recording:
             return self._run()
         except UsageError:
             raise
-        except Exception as error:  # noqa: BLE001  whatever it is, the host must not wait
+        except BaseException as error:  # noqa: BLE001  whatever it is, the host must not wait
             return self._crashed(error)
 
     def _run(self) -> int:
@@ -382,7 +382,7 @@ class Recording:
             self._over(self._drained)  # the bug may be in waiting for the reader
             self._over(self._finished)
 
-    def _crashed(self, error: Exception) -> int:
+    def _crashed(self, error: BaseException) -> int:
         if self._ending.phase is not Phase.DRAINING:
             self._happened(ending.Failed(ParakeetError.name, ParakeetError.exit_code))
             self._notices.fail(summary.bug(error))

@@ -209,12 +209,52 @@ def test_samples_that_come_late_after_a_freeze_are_not_called_lost(
 ) -> None:
     monkeypatch.setattr("parakeet_coreml.audio.microphone.HELD_UP", 0.3)
     monkeypatch.setattr("parakeet_coreml.audio.microphone.SETTLED", 0.2)
-    late = [gives(480), gives(480, after=1.0), gives(0), gives(RATE, after=0.1)]
+    whole = 3 * RATE // 2  # all of the freeze, and of the looks around it
+    late = [gives(480), gives(480, after=1.0), gives(0), gives(whole, after=0.1)]
     mic = fake.microphone(*late, *[gives(0, after=0.1)] * 3, dies)
     mic.open()
     samples, _ = heard(mic)
-    assert (mic.lost_samples, len(samples)) == (0, 960 + RATE)
+    assert (mic.lost_samples, len(samples)) == (0, 960 + whole)
     assert fake.codes() == []
+
+
+def test_a_stop_right_behind_a_freeze_still_tells_what_was_lost(
+    fake: Fake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("parakeet_coreml.audio.microphone.HELD_UP", 0.3)
+    mic = fake.microphone(gives(480), gives(480, after=1.0))
+    mic.open()
+    time.sleep(1.2)
+    mic.stop()
+    samples, _ = heard(mic)
+    assert mic.lost_samples == len(samples) - 960 > 0.7 * RATE
+    assert fake.codes() == ["input_overflow"]
+
+
+def test_on_a_mac_the_flag_of_a_late_cycle_is_no_loss(
+    fake: Fake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.platform", "darwin")
+    monkeypatch.setattr("parakeet_coreml.audio.microphone.SETTLED", 0.1)
+    late = [gives(480), gives(480, overflowed=True, after=0.2), gives(RATE // 5)]
+    mic = fake.microphone(*late, *[gives(0, after=0.1)] * 3, dies)
+    mic.open()
+    samples, _ = heard(mic)
+    assert (mic.lost_samples, len(samples)) == (0, 960 + RATE // 5)
+    assert fake.codes() == []
+
+
+def test_on_a_mac_a_real_loss_is_told_by_the_count(
+    fake: Fake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.platform", "darwin")
+    monkeypatch.setattr("parakeet_coreml.audio.microphone.SETTLED", 0.1)
+    flagged = gives(480, overflowed=True, after=1.0)
+    mic = fake.microphone(gives(480), flagged, *[gives(0, after=0.1)] * 3, dies)
+    mic.open()
+    samples, _ = heard(mic)
+    assert mic.lost_samples == len(samples) - 960 > 0.7 * RATE
+    assert fake.codes() == ["input_overflow"]
 
 
 def test_a_device_that_gives_nothing_is_warned_of_and_then_lost(
@@ -447,6 +487,102 @@ def test_what_the_device_lost_is_missing_until_it_is_filled(lost: float, rate: i
     assert missing == pytest.approx(lost * rate, abs=0.05 * rate + 1, rel=2e-3)
     pace.filled(missing)
     assert pace.missing(now) == 0
+
+
+def played(pace: Pace, seconds: float, true_rate: float, start: float = 0.0) -> float:
+    """Let a device give bursts of 0.2 s of its own clock; returns when it ended."""
+    now = start
+    while now < start + seconds:
+        now += 0.2
+        pace.arrived(round(0.2 * true_rate), now)
+    return now
+
+
+@pytest.mark.parametrize("off", [-0.25, -0.05, -0.03, 0.03, 0.1])
+def test_a_clock_that_is_off_is_measured_and_nothing_is_invented(off: float) -> None:
+    pace = Pace(48_000, 0.0)
+    now = played(pace, 60, 48_000 * (1 + off))
+    drift = pace.drift()
+    assert drift == pytest.approx(off, abs=0.01)
+    pace.follow(drift)
+    assert pace.missing(now) == 0
+    # A freeze after which everything comes: nothing is missing, however slow the device is.
+    now += 10.0
+    pace.arrived(round(10.0 * 48_000 * (1 + off)), now)
+    assert pace.missing(now) < 0.1 * 48_000
+    assert pace.drift() == 0
+
+
+@pytest.mark.parametrize("off", [-0.01, 0.0, 0.01])
+def test_a_clock_that_is_hardly_off_is_no_drift(off: float) -> None:
+    pace = Pace(48_000, 0.0)
+    played(pace, 300, 48_000 * (1 + off))
+    assert pace.drift() == 0
+
+
+def test_a_loss_that_was_filled_and_a_freeze_are_no_drift() -> None:
+    pace = Pace(48_000, 0.0)
+    now = played(pace, 30, 48_000)
+    now += 20.0
+    pace.arrived(9_600, now)
+    pace.filled(pace.missing(now))
+    played(pace, 30, 48_000, now)
+    assert pace.drift() == 0
+
+
+def test_an_early_burst_is_no_drift() -> None:
+    pace = Pace(48_000, 0.0)
+    pace.arrived(9_600, 0.3)
+    pace.arrived(19_200, 0.31)
+    played(pace, 10, 48_000, 0.31)
+    assert pace.drift() == 0
+
+
+def test_a_drifting_device_is_told_once(fake: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Pace, "ENOUGH", 0.2)
+    monkeypatch.setattr(Pace, "BURST", 0.0)
+    mic = fake.microphone(*[gives(RATE // 100, after=0.05) for _ in range(8)], dies)
+    mic.open()
+    heard(mic)
+    assert "clock_drift" in fake.codes()
+    assert fake.codes()[0] == "clock_drift"
+    assert "fewer samples" in fake.warnings[0][1]
+
+
+@pytest.mark.parametrize("wanted", ["", "  "])
+def test_an_empty_name_is_the_default_device(wanted: str) -> None:
+    assert chosen(devices("Desk", "USB"), wanted) == chosen(devices("Desk", "USB"), None)
+
+
+def test_a_number_of_5000_digits_is_no_device() -> None:
+    with pytest.raises(NoDeviceError, match="no microphone"):
+        chosen(devices("Desk"), "9" * 5000)
+
+
+def test_without_a_session_the_missing_variable_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
+    monkeypatch.setattr("sys.platform", "linux")
+    with pytest.raises(NoDeviceError) as raised:
+        chosen([], None)
+    assert "XDG_RUNTIME_DIR" in raised.value.hint
+
+
+def test_a_name_that_is_not_utf_8_hides_no_other_device(
+    fake: Fake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = sys.modules["sounddevice"]
+    (device, _) = module.query_devices()
+    known: dict[int | None, dict[str, Any]] = {0: device, 2: {**device, "index": 2, "name": "USB"}}
+
+    def query(index: int | None = None) -> dict[str, Any]:
+        if index in known:
+            return known[index]
+        if index is None or index == 1:
+            raise UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte")
+        raise PortAudioError("Error querying device 3")
+
+    monkeypatch.setattr(module, "query_devices", query)
+    assert [found.name for found in list_devices()] == ["Desk", "USB"]
 
 
 def test_the_deadlines_are_five_seconds() -> None:
