@@ -243,7 +243,7 @@ def test_a_model_of_the_right_sizes_that_does_not_load_is_checked_byte_by_byte(
 def test_a_model_that_does_not_load_ends_the_recording(
     how: str, start: Start, room: PulseServer
 ) -> None:
-    recorder = start(env=room.env, script={"load_fail": {"how": how, "attempts": 9}})
+    recorder = start(env=room.env, script={"load_fail": {"how": how, "attempts": 99}})
     assert_failed(recorder, 22, "model_unusable")
     assert microphones_in_use(room) == 0
 
@@ -268,7 +268,7 @@ def test_one_window_that_always_fails_costs_only_its_own_words(
     start: Start, tmp_path: Path
 ) -> None:
     wav = write_wav(tmp_path / "long.wav", sound(*WORDS))
-    failing = {"failures": {"1": {"how": "error", "attempts": 9}}}
+    failing = {"failures": {"1": {"how": "error", "attempts": 99}}}
     recorder = start("--input", wav, *SHORT, "--meta", script=failing)
     assert_failed(recorder, 23, "backend_failed")
     assert recorder.heard[:5] == list(WORDS[:5])
@@ -441,7 +441,7 @@ def test_a_source_that_does_not_end_is_left_behind_also_after_another_failure(
     wrap = patched(
         tmp_path, "ending.CAPTURE_LIMIT = 1.0", "file.FileSource.stop = lambda self, tail=0: None"
     )
-    failing = {"failures": {"0": {"how": "error", "attempts": 9}}}
+    failing = {"failures": {"0": {"how": "error", "attempts": 99}}}
     recorder = start("--input", wav, "--realtime", *SHORT, wrap=wrap, script=failing)
     recorder.until("error", code="backend_failed")
     recorder.say("stop")

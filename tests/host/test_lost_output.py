@@ -170,7 +170,7 @@ def test_a_slow_reader_loses_no_words(start: Start, tmp_path: Path) -> None:
 def test_a_stdout_that_does_not_block_gets_every_line(start: Start, speech: Path) -> None:
     reader, writer = small_pipe()
     os.set_blocking(writer, False)
-    text = " ".join(["wort"] * 12_000)  # several times what the pipe takes
+    text = " ".join(["wort" * 60] * 600)  # several times what the pipe takes
     recorder = start("--input", speech, stdout=writer, script={"windows": [{"text": text}]})
     os.close(writer)
     assert eventually(lambda: unread(reader) > 0)
@@ -247,11 +247,12 @@ def test_the_second_signal_counts_also_while_the_last_line_is_blocked(
     number: signal.Signals, start: Start, speech: Path
 ) -> None:
     reader, writer = small_pipe()
-    text = " ".join(["wort"] * 12_000)  # several times what the pipe takes
+    text = " ".join(["wort" * 60] * 600)  # several times what the pipe takes
     recorder = start("--input", speech, stdout=writer, script={"windows": [{"text": text}]})
     os.close(writer)
     assert eventually(lambda: unread(reader) > 0)
     recorder.send(signal.SIGINT)
+    time.sleep(0.6)  # sooner it would be the same request, arriving twice
     assert eventually(lambda: recorder.is_gone_after(number), 4)
     recorder.finish(128 + number)
     os.close(reader)

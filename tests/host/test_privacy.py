@@ -114,7 +114,7 @@ CANARY = "xylophonist"
 
 FAILING = [
     {"text": CANARY, "fail": {"how": "abort"}},
-    {"text": CANARY, "fail": {"how": "error", "attempts": 9}},
+    {"text": CANARY, "fail": {"how": "error", "attempts": 99}},
 ]
 
 

@@ -362,7 +362,8 @@ def test_a_signal_at_any_moment_of_the_start_is_no_traceback(
 
 def test_ctrl_c_during_a_restart_of_the_worker_is_graceful(start: Start, two_words: Path) -> None:
     failing = {"failures": {"0": {"how": "abort", "attempts": 2}}}
-    recorder = start("--input", two_words, "--realtime", *WATCHED, script=failing)
+    arguments = ("--input", two_words, "--realtime", "--no-speculation", *WATCHED)
+    recorder = start(*arguments, script=failing)
     stop_after_two_words(recorder, lambda r: os.killpg(r.pid, signal.SIGINT))
     assert_two_words(recorder, "sigint")
     assert "2 of 2" in recorder.stderr
