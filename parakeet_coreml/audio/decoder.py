@@ -172,6 +172,8 @@ class Decoder:
 
     def _refusal(self) -> str:
         """Say why a header cannot be right; "" if it can."""
+        if self.format == "SDS":  # of whose samples libsndfile makes more than are there
+            return "it is a MIDI sample dump"
         if not MIN_RATE <= self.rate <= MAX_RATE:
             return f"its sample rate of {self.rate} Hz is outside {MIN_RATE} to {MAX_RATE}"
         if not 1 <= self.channels <= MAX_CHANNELS:

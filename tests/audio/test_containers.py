@@ -326,6 +326,13 @@ def test_what_is_not_read_is_named_with_the_command_that_converts_it(
     )
 
 
+def test_a_midi_sample_dump_is_no_speech(tmp_path: Path) -> None:
+    path = tmp_path / "sound"
+    path.write_bytes(encoded(SOUND[:2_000], format="SDS", subtype="PCM_16"))
+    with pytest.raises(UsageError, match="MIDI"):
+        FileSource(path, realtime=False, warn=lambda *_: None)
+
+
 def test_a_header_that_leads_nowhere_is_given_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
