@@ -154,7 +154,12 @@ class Decoder:
     """Sound as float32 blocks. Raises `UsageError` for what libsndfile does not read or believe."""
 
     def __init__(
-        self, file: "int | Bytes | Pump", name: str, *, waiting: Callable[[], bool] = lambda: False
+        self,
+        file: "int | Bytes | Pump",
+        name: str,
+        *,
+        claimed: int | None = None,
+        waiting: Callable[[], bool] = lambda: False,
     ) -> None:
         self._file = file
         self._sound = _opened(file, name, waiting)
@@ -162,7 +167,7 @@ class Decoder:
         self.channels: int = self._sound.channels
         self.format: str = self._sound.format
         frames: int = self._sound.frames
-        self.frames = None if frames >= UNKNOWN_LENGTH else frames
+        self.frames = claimed if frames >= UNKNOWN_LENGTH else frames
         """Samples a channel has, as the header claims; None where it claims nothing."""
         self._position = 0
         reason = self._refusal()

@@ -178,6 +178,22 @@ def test_compressed_wav_is_heard_as_before(tmp_path: Path, subtype: str) -> None
     assert warnings == []
 
 
+# FLAC
+
+
+@pytest.mark.parametrize("tag", [b"", b"ID3\x04\0\0\0\0\x08\0" + bytes(1_024)])
+@pytest.mark.parametrize(
+    ("claimed", "codes"), [(0, []), (64_000, []), (20_000, ["long_file"]), (4_096, ["long_file"])]
+)
+def test_a_flac_is_read_to_its_end_whatever_it_claims(
+    tmp_path: Path, tag: bytes, claimed: int, codes: list[str]
+) -> None:
+    flac = bytearray(encoded(SOUND, format="FLAC"))
+    flac[22:26] = claimed.to_bytes(4, "big")
+    sound, warnings = played(tmp_path, tag + bytes(flac))
+    assert (whole(sound), warnings) == (True, codes)
+
+
 # MP3
 
 
