@@ -165,6 +165,19 @@ def layout(peek: Peek) -> Layout | None:
     return None
 
 
+def unclaimed_flac(peek: Peek, at: int) -> tuple[bytes, int, int | None] | None:
+    """Return a FLAC header that claims no length, where it ends, and the samples it had claimed.
+
+    libsndfile reads no further than the header says, and a recorder that was killed said it early.
+    None if no FLAC begins at `at`. RFC 9639, 8.2.
+    """
+    head = peek(at, 42)
+    if len(head) < 42 or head[:4] != b"fLaC" or head[4] & 0x7F:  # noqa: PLR2004  up to its digest
+        return None
+    claimed = int.from_bytes(head[21:26]) & 0xF_FFFF_FFFF
+    return head[:21] + bytes((head[21] & 0xF0, 0, 0, 0, 0)) + head[26:], at + 42, claimed or None
+
+
 def _chunks(peek: Peek, at: int, size: str) -> Iterator[tuple[bytes, int, int]]:
     """Yield name, place and size of each chunk from `at`; their order is the file's."""
     width = struct.calcsize(size)

@@ -154,7 +154,12 @@ class Decoder:
     """Sound as float32 blocks. Raises `UsageError` for what libsndfile does not read or believe."""
 
     def __init__(
-        self, file: "int | Bytes | Pump", name: str, *, waiting: Callable[[], bool] = lambda: False
+        self,
+        file: "int | Bytes | Pump",
+        name: str,
+        *,
+        claimed: int | None = None,
+        waiting: Callable[[], bool] = lambda: False,
     ) -> None:
         self._file = file
         self._sound = _opened(file, name, waiting)
@@ -162,7 +167,7 @@ class Decoder:
         self.channels: int = self._sound.channels
         self.format: str = self._sound.format
         frames: int = self._sound.frames
-        self.frames = None if frames >= UNKNOWN_LENGTH else frames
+        self.frames = claimed if frames >= UNKNOWN_LENGTH else frames
         """Samples a channel has, as the header claims; None where it claims nothing."""
         self._position = 0
         reason = self._refusal()
@@ -172,6 +177,8 @@ class Decoder:
 
     def _refusal(self) -> str:
         """Say why a header cannot be right; "" if it can."""
+        if self.format == "SDS":  # of whose samples libsndfile makes more than are there
+            return "it is a MIDI sample dump"
         if not MIN_RATE <= self.rate <= MAX_RATE:
             return f"its sample rate of {self.rate} Hz is outside {MIN_RATE} to {MAX_RATE}"
         if not 1 <= self.channels <= MAX_CHANNELS:

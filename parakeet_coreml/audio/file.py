@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from parakeet_coreml.audio import mp3, ogg
-from parakeet_coreml.audio.containers import kind_of, layout
+from parakeet_coreml.audio.containers import kind_of, layout, unclaimed_flac
 from parakeet_coreml.audio.decoder import Decoder, Pump, View, unreadable
 from parakeet_coreml.audio.source import Warn
 from parakeet_coreml.errors import StorageError, UsageError
@@ -211,7 +211,7 @@ class FileSource:
         if short or broken or self._odd == "short":
             claim = "is not whole" if broken else "holds less than its header claims"
             self._warn("short_file", f"{self._name!r} {claim}: used the {there} that are there")
-        elif self._odd == "long":
+        elif self._odd == "long" or (claimed is not None and total - self._earlier > claimed):
             self._warn(
                 "long_file",
                 f"{self._name!r} holds more than its header claims, as when its writer was ended: "
@@ -246,6 +246,11 @@ class FileSource:
             view = View(self._fd, plan.start, plan.start + length, plan.header(length))
             with contextlib.suppress(UsageError):
                 return Decoder(view, self._name)
+        flac = unclaimed_flac(self._peek, mp3.after_tag(self._peek, 0))
+        if flac is not None:
+            header, start, claimed = flac
+            view = View(self._fd, start, self._size, header)
+            return Decoder(view, self._name, claimed=claimed)
         if self._kind == "MP3" and not mp3.is_measured(self._peek, self._size):
             return Decoder(Pump(mp3.frames(self._pieces())), self._name)
         os.lseek(self._fd, 0, os.SEEK_SET)  # libsndfile begins where the descriptor stands

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from parakeet_coreml.audio import mp3, ogg
-from parakeet_coreml.audio.containers import Layout, kind_of, layout, names_chunk
+from parakeet_coreml.audio.containers import Layout, kind_of, layout, names_chunk, unclaimed_flac
 from parakeet_coreml.audio.decoder import ENDLESS, Decoder, Pump, Stream, unreadable
 from parakeet_coreml.audio.source import Warn
 from parakeet_coreml.errors import StorageError
@@ -79,8 +79,11 @@ def decoder_of(pieces: Pieces, kind: str, name: str, warn: Warn) -> Decoder:
     if plan is not None and plan.plain:
         samples = _samples(pieces, plan, name, warn)
         return Decoder(Stream(samples, plan.header(ENDLESS >> 2)), name, waiting=waiting)
-    if kind == "FLAC":
-        return Decoder(Stream(pieces.after(0)), name, waiting=waiting)
+    flac = unclaimed_flac(pieces.peek, mp3.after_tag(pieces.peek, 0)) if kind == "FLAC" else None
+    if flac is not None:
+        header, start, claimed = flac
+        stream = Stream(pieces.after(start), header)
+        return Decoder(stream, name, claimed=claimed, waiting=waiting)
     if kind == "MP3":
         return Decoder(Pump(mp3.frames(pieces.after(0))), name, waiting=waiting)
     raise unreadable(name, f"{kind} of this form is not read from a pipe", piped=True)

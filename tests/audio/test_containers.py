@@ -178,6 +178,22 @@ def test_compressed_wav_is_heard_as_before(tmp_path: Path, subtype: str) -> None
     assert warnings == []
 
 
+# FLAC
+
+
+@pytest.mark.parametrize("tag", [b"", b"ID3\x04\0\0\0\0\x08\0" + bytes(1_024)])
+@pytest.mark.parametrize(
+    ("claimed", "codes"), [(0, []), (64_000, []), (20_000, ["long_file"]), (4_096, ["long_file"])]
+)
+def test_a_flac_is_read_to_its_end_whatever_it_claims(
+    tmp_path: Path, tag: bytes, claimed: int, codes: list[str]
+) -> None:
+    flac = bytearray(encoded(SOUND, format="FLAC"))
+    flac[22:26] = claimed.to_bytes(4, "big")
+    sound, warnings = played(tmp_path, tag + bytes(flac))
+    assert (whole(sound), warnings) == (True, codes)
+
+
 # MP3
 
 
@@ -324,6 +340,13 @@ def test_what_is_not_read_is_named_with_the_command_that_converts_it(
     assert caught.value.hint == (
         """convert it: ffmpeg -i 'it'"'"'s mine.wav' -ac 1 -ar 16000 sound.wav"""
     )
+
+
+def test_a_midi_sample_dump_is_no_speech(tmp_path: Path) -> None:
+    path = tmp_path / "sound"
+    path.write_bytes(encoded(SOUND[:2_000], format="SDS", subtype="PCM_16"))
+    with pytest.raises(UsageError, match="MIDI"):
+        FileSource(path, realtime=False, warn=lambda *_: None)
 
 
 def test_a_header_that_leads_nowhere_is_given_up(

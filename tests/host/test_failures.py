@@ -169,6 +169,18 @@ def test_a_muted_microphone_is_told_from_a_quiet_one(start: Start, room: PulseSe
     assert recorder.text == ""
 
 
+@pytest.mark.skipif(not LONG, reason="15 s of silence")
+def test_a_microphone_muted_midway_is_told(start: Start, room: PulseServer) -> None:
+    recorder = start("--events", "ready,warning", "--max-seconds", "30", env=room.env)
+    recorder.until("ready", what="capture")
+    room.mic.play(spoken(*WORDS[:2]))
+    with room.mic.muted():
+        recorder.until("warning", code="mic_silent")
+    recorder.say("stop")
+    recorder.finish(0)
+    assert recorder.heard == list(WORDS[:2])
+
+
 def test_zeros_for_less_than_three_seconds_are_no_failure(start: Start, room: PulseServer) -> None:
     with room.mic.muted():
         start("--max-seconds", "1", env=room.env).finish(0)
