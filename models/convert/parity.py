@@ -212,7 +212,7 @@ def compare(name: str, folder: Path, sound: Sound) -> bool:
     for walk in sound.walks:
         error = np.linalg.norm(networks.encode(walk.window) - walk.frames)
         raise_to(found, "mel", greatest(mel_of(networks, walk), walk.mel))
-        raise_to(found, "encoder", error / np.linalg.norm(walk.frames))
+        raise_to(found, "encoder", float(error / np.linalg.norm(walk.frames)))
         for step, decision, state in walk.forced(networks):
             raise_to(found, "predictor", greatest(state, step.state))
             raise_to(found, "joint", abs(decision.probability - step.decision.probability))
@@ -319,7 +319,7 @@ def spec_of(name: str, folder: Path) -> BackendSpec:
 
 def open_networks(name: str, folder: Path) -> Any:  # noqa: ANN401  of any backend
     """Return the networks of a form."""
-    opener = {"onnx": onnx.open_onnx, "coreml": coreml.open_coreml, "mlx": mlx.open_mlx}[name]
+    opener: Any = {"onnx": onnx.open_onnx, "coreml": coreml.open_coreml, "mlx": mlx.open_mlx}[name]
     with contextlib.redirect_stderr(io.StringIO()):  # Core ML says that it is evaluated
         backend, _ = opener(spec_of(name, folder))
     return backend._networks  # noqa: SLF001  see above

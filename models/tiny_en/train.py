@@ -206,8 +206,8 @@ class Trainer:
         ids = [torch.tensor(self.pieces.encode(words), dtype=torch.long) for words in texts]
         sizes = torch.tensor([len(one) for one in ids], device=self.device)
         targets = torch.nn.utils.rnn.pad_sequence(ids, batch_first=True).to(self.device)
-        heard = (torch.from_numpy(part).to(self.device) for part in (samples, lengths))
-        features, counts = self.spoiled(*heard, stage.strength)
+        heard, ends = (torch.from_numpy(part).to(self.device) for part in (samples, lengths))
+        features, counts = self.spoiled(heard, ends, stage.strength)
         frames, counts = self.model.encode(features, counts)
         zero = torch.zeros((), device=self.device)
         young = self.options.init and self.step < HEAD_FIRST
