@@ -13,7 +13,7 @@ import os
 import shutil
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -40,8 +40,8 @@ class Component:
 
     name: str
     module: Callable[[], nn.Module]
-    inputs: dict[str, tuple[tuple[Any, ...], type]]
-    outputs: dict[str, type]
+    inputs: Mapping[str, tuple[tuple[Any, ...], type]]
+    outputs: Mapping[str, type]
     single: bool = False
 
 

@@ -157,7 +157,8 @@ class Fused(nn.Module):
 
     def forward(self, audio_signal: Tensor, audio_length: Tensor) -> tuple[Tensor, Tensor]:
         """Turn samples (1, n) into (1, dimension, frames)."""
-        return self.encoder(*self.preprocessor(audio_signal, audio_length))
+        found: tuple[Tensor, Tensor] = self.encoder(*self.preprocessor(audio_signal, audio_length))
+        return found
 
 
 class Decoder(nn.Module):

@@ -6,7 +6,7 @@ A form is a folder that one or more backends load; each backend that finds its f
 tried, on every 15 s of a sound. Exits with 1 if a form of floats strays from PyTorch or any two
 give other words, those of others' own searches among them: `transformers`', onnx-asr's and
 parakeet-mlx's. Forms of fewer bits (`--lossy`, or made here with `--fewer-bits`) are measured and
-told, not judged. Beside a sound, a `.txt` may hold what is said in it.
+reported, not judged. Beside a sound, a `.txt` may hold what is said in it.
 """
 
 import argparse
@@ -212,7 +212,7 @@ def compare(name: str, folder: Path, sound: Sound) -> bool:
     for walk in sound.walks:
         error = np.linalg.norm(networks.encode(walk.window) - walk.frames)
         raise_to(found, "mel", greatest(mel_of(networks, walk), walk.mel))
-        raise_to(found, "encoder", error / np.linalg.norm(walk.frames))
+        raise_to(found, "encoder", float(error / np.linalg.norm(walk.frames)))
         for step, decision, state in walk.forced(networks):
             raise_to(found, "predictor", greatest(state, step.state))
             raise_to(found, "joint", abs(decision.probability - step.decision.probability))
@@ -226,7 +226,7 @@ def compare(name: str, folder: Path, sound: Sound) -> bool:
     heard = words(sound.pieces, tokens)
     figures = ", ".join(f"{stage} {value:.1e}" for stage, value in found.items())
     print(f"  {name} in {folder.name}: {figures}, {other} of {steps} decisions differ")
-    return told(sound, heard) and all(found[k] <= TOLERANCES[k] for k in TOLERANCES)
+    return report(sound, heard) and all(found[k] <= TOLERANCES[k] for k in TOLERANCES)
 
 
 def raise_to(found: dict[str, float], stage: str, value: float) -> None:
@@ -234,7 +234,7 @@ def raise_to(found: dict[str, float], stage: str, value: float) -> None:
     found[stage] = max(found[stage], float(np.nan_to_num(value, nan=np.inf)))
 
 
-def told(sound: Sound, heard: str) -> bool:
+def report(sound: Sound, heard: str) -> bool:
     """Print how words differ from PyTorch's, and what that costs; return whether they do not."""
     if heard == sound.text:
         print("    same words")
@@ -275,7 +275,7 @@ def halved(folder: Path, sound: Sound) -> None:
     frames = [networks.encode(walk.window) for walk in sound.walks]
     heard = words(sound.pieces, ([e.token for e in greedy(networks, f)] for f in frames))
     print(f"  coreml in {folder.name}, every result rounded to halves:")
-    told(sound, heard)
+    report(sound, heard)
 
 
 def generated(checkpoint: checkpoints.Checkpoint, sound: Sound) -> str:
@@ -286,7 +286,7 @@ def generated(checkpoint: checkpoints.Checkpoint, sound: Sound) -> str:
     how.decoder_start_token_id = checkpoint.blank
     how.suppress_tokens = [checkpoint.blank + 1 + i for i in range(len(networks.durations))]
     features = [networks.features(walk.window) for walk in sound.walks]
-    with packages.quiet():  # it would like to be told how long a text may get
+    with packages.quiet():  # it asks how long a text may get
         found = [checkpoint.model.generate(**each) for each in features]
     sequences = (getattr(each, "sequences", each)[0] for each in found)
     return words(checkpoint.pieces, ([int(token) for token in tokens] for tokens in sequences))
@@ -319,7 +319,7 @@ def spec_of(name: str, folder: Path) -> BackendSpec:
 
 def open_networks(name: str, folder: Path) -> Any:  # noqa: ANN401  of any backend
     """Return the networks of a form."""
-    opener = {"onnx": onnx.open_onnx, "coreml": coreml.open_coreml, "mlx": mlx.open_mlx}[name]
+    opener: Any = {"onnx": onnx.open_onnx, "coreml": coreml.open_coreml, "mlx": mlx.open_mlx}[name]
     with contextlib.redirect_stderr(io.StringIO()):  # Core ML says that it is evaluated
         backend, _ = opener(spec_of(name, folder))
     return backend._networks  # noqa: SLF001  see above

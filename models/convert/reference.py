@@ -18,7 +18,8 @@ Prediction = Any
 def encoded(model: Any, features: Tensor, mask: Tensor) -> Frames:  # noqa: ANN401  transformers' own
     """Return the valid frames of `transformers`' own encoder, not of what is converted."""
     found = model.encoder(input_features=features, attention_mask=mask)
-    return found.last_hidden_state[0, : int(found.attention_mask.sum())].numpy()
+    frames: Frames = found.last_hidden_state[0, : int(found.attention_mask.sum())].numpy()
+    return frames
 
 
 class TorchNetworks:

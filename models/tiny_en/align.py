@@ -68,7 +68,7 @@ def begun(
     The likelihood is that of all paths of the transducer through this piece at this frame: what
     `losses` computes as the gradient.
     """
-    spoken = [(item.text, item.pcm.astype(np.float32) / 32_768) for item in items]
+    spoken = [(item.text, item.pcm.astype(np.float32) / np.float32(32_768)) for item in items]
     texts, samples, lengths = padded(spoken)
     ids = [torch.tensor(pieces.encode(words), dtype=torch.long) for words in texts]
     sizes = torch.tensor([len(one) for one in ids])

@@ -200,7 +200,7 @@ def speech(work: Path, digits: Path) -> dict[str, list[Case]]:
 
 def said(item: Item) -> Case:
     """Take words and sound of an utterance."""
-    return item.text, item.pcm.astype(np.float32) / 32_768
+    return item.text, item.pcm.astype(np.float32) / np.float32(32_768)
 
 
 def edged(case: Case) -> Case:
@@ -338,7 +338,7 @@ def people(recogniser: Recogniser, options: argparse.Namespace) -> None:
     heading("people", "real, none trained on")
     if options.people:
         digits = np.fromfile(options.people / "tidigits/dhd.2934z.raw", "<i2")
-        case = [("two nine three four zero", digits.astype(np.float32) / 32_768)]
+        case = [("two nine three four zero", digits.astype(np.float32) / np.float32(32_768))]
         row("five digits (pocketsphinx test data)", score(recogniser, case, show=options.show))
         for name, place in (
             ("playing cards", "cards/cards.transcription"),

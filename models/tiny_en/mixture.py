@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import soundfile
@@ -70,9 +71,11 @@ class Item:
 def schedule(path: Path) -> list[Stage]:
     """Read the stages from JSON."""
     stages = json.loads(path.read_text())
-    return [
-        Stage(**{k: tuple(v) if isinstance(v, list) else v for k, v in s.items()}) for s in stages
-    ]
+    return [Stage(**_without_lists(fields)) for fields in stages]
+
+
+def _without_lists(fields: dict[str, Any]) -> dict[str, Any]:
+    return {k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}
 
 
 def packs(work: Path, known: Container[str] = ()) -> dict[str, list[Item]]:
@@ -161,7 +164,7 @@ class Mixture:
             item = pack[int(self.rng.integers(0, len(pack)))]
         if self.rng.random() < stage.cropped:
             return cropped(self.rng, item)
-        return item.text, item.pcm.astype(np.float32) / 32_768
+        return item.text, item.pcm.astype(np.float32) / np.float32(32_768)
 
     def digits(self, stage: Stage) -> tuple[str, Samples]:
         """Draw one string of real digits."""
@@ -193,7 +196,7 @@ class Mixture:
         """Yield texts, zero-padded samples and lengths, of like length together, without end."""
         while True:
             now = stage()
-            pool = []
+            pool: list[tuple[str, Samples]] = []
             while len(pool) < max(128, 4 * now.seconds):
                 words, samples = self.utterance(now)
                 if 0.3 * RATE <= len(samples) <= now.longest * RATE * 1.2:
@@ -212,7 +215,7 @@ class Mixture:
 
 def cropped(rng: np.random.Generator, item: Item) -> tuple[str, Samples]:
     """Begin in the midst of a word, which is not written then, or end where one begins."""
-    samples, words = item.pcm.astype(np.float32) / 32_768, item.text.split()
+    samples, words = item.pcm.astype(np.float32) / np.float32(32_768), item.text.split()
     starts = item.starts
     if len(starts) != len(words) or len(words) < MIN_CROPPED:
         return item.text, samples

@@ -36,7 +36,9 @@ def main() -> None:
     axes.set_ylim(0, 5)
     axes.grid(alpha=0.3)
     axes.legend()
-    axes.set_title("tiny-en: the second to the fourth sitting, from the checkpoint of the first")
+    axes.set_title(
+        "tiny-en: the second to the fourth training run, from the checkpoint of the first"
+    )
     figure.tight_layout()
     figure.savefig(options.out)
 

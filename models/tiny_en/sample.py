@@ -61,7 +61,7 @@ def main() -> None:
 
 def spoken(item: Item) -> Samples:
     """Turn a pack's integers into samples."""
-    return item.pcm.astype(np.float32) / 32_768
+    return item.pcm.astype(np.float32) / np.float32(32_768)
 
 
 if __name__ == "__main__":

@@ -67,16 +67,15 @@ def number(rng: Random) -> str:
 def dictation(rng: Random) -> str:
     """Tell a computer what to do."""
     pick = picker(rng)
-    what = rng.choice(
-        [
-            lambda: f"{pick('verbs')} {pick('objects')}",
-            lambda: f"{pick('verbs')} {pick('objects')}",
-            lambda: f"{pick('verbs')} {pick('objects')} and {pick('verbs')} {pick('objects')}",
-            lambda: f"{pick('openers')} {pick('apps')} {cardinal(places(rng))}",
-            lambda: f"{pick('verbs')} the {pick('tech')} {pick('tech')}",
-            lambda: f"{pick('verbs')} the {pick('ordinals')} {pick('apps')}",
-        ]
-    )()
+    forms: list[Callable[[], str]] = [
+        lambda: f"{pick('verbs')} {pick('objects')}",
+        lambda: f"{pick('verbs')} {pick('objects')}",
+        lambda: f"{pick('verbs')} {pick('objects')} and {pick('verbs')} {pick('objects')}",
+        lambda: f"{pick('openers')} {pick('apps')} {cardinal(places(rng))}",
+        lambda: f"{pick('verbs')} the {pick('tech')} {pick('tech')}",
+        lambda: f"{pick('verbs')} the {pick('ordinals')} {pick('apps')}",
+    ]
+    what = rng.choice(forms)()
     if rng.random() < 0.35:
         what = f"{pick('heads')} {what}"
     if rng.random() < 0.35:

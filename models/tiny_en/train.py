@@ -138,7 +138,7 @@ class Trainer:
             weight_decay=1e-3,
             fused=True,
         )
-        self.step, self.heard, self.saved, self.told = 0, 0.0, time.monotonic(), 0.0
+        self.step, self.heard, self.saved, self.logged = 0, 0.0, time.monotonic(), 0.0
         self.asked = self.stopped = False
         signal.signal(signal.SIGTERM, self.ask)
         last = self.folder / "last.pt"
@@ -163,7 +163,7 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["fused"] = True
         self.step, self.heard, self.average = state["step"], state["heard"], state["average"]
-        self.told = self.heard
+        self.logged = self.heard
 
     def ask(self, *_: object) -> None:
         """Stop at the next meeting, at which all processes learn of it."""
@@ -206,8 +206,8 @@ class Trainer:
         ids = [torch.tensor(self.pieces.encode(words), dtype=torch.long) for words in texts]
         sizes = torch.tensor([len(one) for one in ids], device=self.device)
         targets = torch.nn.utils.rnn.pad_sequence(ids, batch_first=True).to(self.device)
-        heard = (torch.from_numpy(part).to(self.device) for part in (samples, lengths))
-        features, counts = self.spoiled(*heard, stage.strength)
+        heard, ends = (torch.from_numpy(part).to(self.device) for part in (samples, lengths))
+        features, counts = self.spoiled(heard, ends, stage.strength)
         frames, counts = self.model.encode(features, counts)
         zero = torch.zeros((), device=self.device)
         young = self.options.init and self.step < HEAD_FIRST
@@ -272,10 +272,10 @@ class Trainer:
         line = {"step": self.step, "hours": round(self.heard / 3600, 3), "ctc": round(means[0], 4)}
         line |= {
             "tdt": round(means[1], 4),
-            "speed": round((self.heard - self.told) / took, 1),
+            "speed": round((self.heard - self.logged) / took, 1),
             "at": int(time.time()),
         }
-        self.told = self.heard
+        self.logged = self.heard
         with (self.folder / "curve.jsonl").open("a") as curve:
             curve.write(json.dumps(line) + "\n")
         print(json.dumps(line), flush=True)

@@ -198,7 +198,8 @@ class Pico:
         engine.pitch = round(100 * rng.uniform(0.85, 1.15) * min(1.0, throat))
         engine.rate = round(100 * rng.uniform(0.8, 1.25) / throat)
         pcm = np.frombuffer(engine.speak(text + rng.choice([".", ".", "?", "!"])), "<i2")
-        return Spoken(f"pico-{accent}", played(pcm / np.float32(32_768), RATE, throat))
+        samples = (pcm / np.float32(32_768)).astype(np.float32)
+        return Spoken(f"pico-{accent}", played(samples, RATE, throat))
 
 
 class RHVoice:
@@ -240,7 +241,7 @@ class RHVoice:
             relative_rate=rng.uniform(0.8, 1.25) / throat,
         )
         self.engine.generate(text + rng.choice([".", ".", "?", "!"]))
-        pcm = np.concatenate(self.parts) / np.float32(32_768)
+        pcm = (np.concatenate(self.parts) / np.float32(32_768)).astype(np.float32)
         return Spoken(f"rhvoice-{voice}", played(pcm, self.rate, throat))
 
 

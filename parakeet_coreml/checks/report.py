@@ -150,7 +150,7 @@ class Report:
 
     schema: int
     exit_code: int
-    """Of the recording that was asked about, as far as can be told without making it."""
+    """Of the recording that was asked about, as far as is known without making it."""
     version: str
     python: Python
     system: System
@@ -175,10 +175,10 @@ class Report:
 
     def to_text(self) -> str:
         """Return what a person wants to know, the verdict last."""
-        return "\n".join(plain(line) for line in _told(self))
+        return "\n".join(plain(line) for line in _lines(self))
 
 
-def _told(report: Report) -> Iterator[str]:
+def _lines(report: Report) -> Iterator[str]:
     """Yield the lines of the report."""
     system, selected = report.system, report.selected
     yield (

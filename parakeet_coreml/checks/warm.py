@@ -67,7 +67,7 @@ def warm(choice: ModelSelection, *, limits: Limits = LIMITS) -> Report:
     """Load a model in a worker, transcribe two windows of low noise, and say what that took.
 
     Raises nothing a user can cause: the error and its exit code are in the report. While it takes
-    long, stderr is told.
+    long, stderr says so.
     """
     stdio.forbid_core_dumps()
     report = Report()

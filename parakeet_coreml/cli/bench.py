@@ -47,7 +47,9 @@ PACKAGES = ("jinja2", "jiwer", "matplotlib", "psutil", "whisper_normalizer")
     "--backend", "backends", multiple=True, type=click.Choice(NAMES), help="May be given again."
 )
 @click.option("--model", "models", multiple=True, default=["tiny-en"], help="May be given again.")
-@click.option("--models-dir", metavar="DIR", help="Where models lie.  [default: user-data folder]")
+@click.option(
+    "--models-dir", metavar="DIR", help="Where models are stored.  [default: user-data folder]"
+)
 @click.option(
     "--compute-units",
     "units",
@@ -64,7 +66,7 @@ PACKAGES = ("jinja2", "jiwer", "matplotlib", "psutil", "whisper_normalizer")
 def bench(context: click.Context, /, **options: Any) -> int:  # noqa: ANN401  click checks them
     """Spawn the recorder for many recordings on every backend, and report words, times, memory.
 
-    The words lie in one file of the data folder: TSV with the columns path and text, or JSONL with
+    The words are in one file of the data folder: TSV with the columns path and text, or JSONL with
     such keys (NeMo's audio_filepath is known too). Without a folder it is the bundled sample.
 
     An interrupted bench goes on where it was when it is started again with the same options.

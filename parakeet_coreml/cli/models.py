@@ -34,7 +34,7 @@ _P = ParamSpec("_P")
 _R = TypeVar("_R")
 
 
-def told(function: Callable[_P, _R]) -> Callable[_P, _R]:
+def reported(function: Callable[_P, _R]) -> Callable[_P, _R]:
     """Turn the errors of a command into a line on stderr and an exit code."""
 
     @functools.wraps(function)
@@ -64,7 +64,7 @@ _models_dir = click.option(
     type=click.Path(path_type=Path),
     metavar="DIR",
     envvar="PARAKEET_COREML_MODELS_DIR",
-    help="Folder that models lie in; default: the platform's folder for user data.",
+    help="Folder that models are stored in; default: the platform's folder for user data.",
 )
 _quiet = click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
 
@@ -90,7 +90,7 @@ def models() -> None:
 @models.command("list", short_help="Show every model, and what fits this machine.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line, for programs.")
 @_models_dir
-@told
+@reported
 def list_(*, as_json: bool, models_dir: Path | None) -> None:
     """Show every model: name, backend, encoder, size, state, whether it fits here, folder.
 
@@ -179,7 +179,7 @@ def _rows(root: Path) -> Iterator[Row]:
 @_name
 @_backend
 @_models_dir
-@told
+@reported
 def path(*, name: str, backend: str, models_dir: Path | None) -> None:
     """Print the folder of an installed model.
 
@@ -201,7 +201,7 @@ def _chosen(backend: str) -> str:
 @_backend
 @_models_dir
 @_quiet
-@told
+@reported
 def download(*, name: str, backend: str, models_dir: Path | None, quiet: bool) -> None:
     """Download a model, or go on where the last download stopped.
 
@@ -247,7 +247,7 @@ def announcement(wanted: Manifest, root: Path) -> str:
 @_backend
 @_models_dir
 @_quiet
-@told
+@reported
 def verify_(*, name: str, backend: str, models_dir: Path | None, quiet: bool) -> None:
     """Read every byte of an installed model and compare it with the published SHA-256.
 
@@ -269,7 +269,7 @@ def verify_(*, name: str, backend: str, models_dir: Path | None, quiet: bool) ->
 @_backend
 @_models_dir
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
-@told
+@reported
 def remove_(*, name: str, backend: str, models_dir: Path | None, yes: bool) -> None:
     """Remove a downloaded model, and what an interrupted download left of it.
 

@@ -26,7 +26,7 @@ _MODEL_OPTIONS = (
         help="Model; tiny-en is built in and understands little.",
     ),
     click.option(
-        "--models-dir", metavar="DIR", help="Where models lie.  [default: user-data folder]"
+        "--models-dir", metavar="DIR", help="Where models are stored.  [default: user-data folder]"
     ),
     click.option(
         "--backend",
@@ -164,6 +164,6 @@ def suspects(text: str, arguments: Sequence[str], environment: Mapping[str, str]
     for variable, value in environment.items():
         option = "--" + variable.removeprefix(f"{PREFIX}_").lower().replace("_", "-")
         given = any(word == option or word.startswith(f"{option}=") for word in arguments)
-        told = re.search(rf"(?<!\S){option}(?![\w-])", text) or (value and f"{value!r}" in text)
-        if variable.startswith(f"{PREFIX}_") and not given and told:
+        about = re.search(rf"(?<!\S){option}(?![\w-])", text) or (value and f"{value!r}" in text)
+        if variable.startswith(f"{PREFIX}_") and not given and about:
             yield f"{variable} is set in the environment, to {value!a}"

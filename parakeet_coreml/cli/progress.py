@@ -46,9 +46,9 @@ class Counter:
 
 @contextmanager
 def progress(label: str, what: str, total: int, quiet: bool) -> Iterator[Callable[[int], None]]:  # noqa: FBT001  a switch of the user
-    """Give a function that is told how many bytes are done; it shows them now and then.
+    """Give a function that takes how many bytes are done, and shows them now and then.
 
-    From the start on, before there is anything to tell.
+    From the start on, before there is anything to show.
     """
     if quiet:
         yield lambda _: None

@@ -1,1 +1,1 @@
-"""Model files: where they lie, whether they are whole, and how they get there."""
+"""Model files: where they are stored, whether they are whole, and how they get there."""

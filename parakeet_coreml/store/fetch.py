@@ -32,7 +32,7 @@ def fetch(
 ) -> None:
     """Complete `partial` from `url`, size and SHA-256 verified.
 
-    `on_size` is told the size of `partial` whenever it has grown.
+    `on_size` gets the size of `partial` whenever it has grown.
     Raises `DownloadFailedError`, and `OSError` for the disk's faults only.
     """
     for _ in range(2):

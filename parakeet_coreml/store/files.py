@@ -1,4 +1,4 @@
-"""Reading what lies in a folder of models, whatever lies there: plain files, and no more of them.
+"""Reading what is stored in a folder of models, whatever that is: plain files, up to a limit.
 
 A pipe without a writer, a link to /dev/zero, a device or a file without an end must cost neither
 time nor memory, so each file is opened without waiting, looked at, and read up to a limit.
@@ -95,7 +95,7 @@ def sha256(
 ) -> str:
     """Return the SHA-256 of a plain file, in hexadecimal; `path` may count from an open `folder`.
 
-    `on_bytes` is told how many bytes were read since it was last told. Raises `StorageError` if it
+    `on_bytes` gets the number of bytes read since its last call. Raises `StorageError` if it
     cannot be read, or is a link or a pipe.
     """
     import hashlib  # noqa: PLC0415  loads OpenSSL; `resolve` does without

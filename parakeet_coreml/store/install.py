@@ -59,7 +59,7 @@ _HEADROOM = 1.05
 """Free space asked for, per byte still to come."""
 
 Progress = Callable[[int], None]
-"""Is told how many bytes of the model are there, often."""
+"""Called often, with the number of bytes of the model that are there."""
 
 
 def install(
@@ -339,7 +339,7 @@ def _sync(folder: Path) -> None:
 def is_removable(wanted: Manifest, root: Path) -> bool:
     """Return whether there is anything of a model, installed or unfinished.
 
-    Raises `ModelMissingError` if a newer version made it, `StorageError` if it cannot be told.
+    Raises `ModelMissingError` if a newer version made it, `StorageError` if nobody can say.
     """
     refuse_newer(root / wanted.folder)
     try:

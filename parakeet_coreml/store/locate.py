@@ -1,9 +1,9 @@
-"""Which model files there are, where they lie, and whether they are what they should be.
+"""Which model files there are, where they are stored, and whether they are what they should be.
 
 A published model is described by a manifest that ships with the package: repository, 40-digit
 revision, and path, size and SHA-256 of every file. It is installed in one folder of the models
 folder, named `<name>-<backend>-<revision>`, whose `MANIFEST.json` is written last: a folder without
-it does not count. `resolve` looks at names and sizes only, because it runs before every recording;
+it does not count. `resolve` checks names and sizes only, because it runs before every recording;
 `verify.verify` reads every byte. Neither opens a socket, and neither changes anything on disk.
 """
 
@@ -103,7 +103,7 @@ def _home() -> Path:
     if not Path(home).is_absolute():
         raise StorageError(
             "no home folder: HOME is not set and the user database names none",
-            "say where models lie with --models-dir DIR",
+            "say where models are stored with --models-dir DIR",
         )
     return Path(home)
 
@@ -261,7 +261,7 @@ def _local(name: str, backend: str, directory: Path) -> Model:
 
 
 def own_manifest(directory: Path) -> Path | None:
-    """Return the manifest that lies in a model's folder, if there is one."""
+    """Return the manifest stored in a model's folder, if there is one."""
     return next((p for n in OWN_MANIFESTS if os.path.lexists(p := directory / n)), None)
 
 

@@ -24,7 +24,7 @@ READ = 1 << 20
 """Bytes read at a time when a partial is hashed again."""
 
 _POLL = 0.1
-"""Seconds between two looks at a lock."""
+"""Seconds between two attempts at a lock."""
 
 NO_SUPPORT = (errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL)
 """What file systems say that lack an operation; the two in the middle are one on Linux, not on
@@ -146,7 +146,7 @@ class Partial:
     def __init__(self, folder: int, file: ModelFile) -> None:
         """Open or make the partial in the open folder `folder` and hash what is there.
 
-        Raises `StorageError` if something else lies in its place, `OSError` if it will not open.
+        Raises `StorageError` if something else is in its place, `OSError` if it will not open.
         """
         self.file = file
         self.name = partial_name(file)

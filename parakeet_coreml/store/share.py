@@ -1,4 +1,4 @@
-"""Files that two models have in common lie on the disk once, under two names."""
+"""Files that two models have in common are stored once, under two names."""
 
 import os
 from collections.abc import Iterator
@@ -27,7 +27,7 @@ def borrow(file: ModelFile, wanted: Manifest, root: Path, folder: int, name: str
 
 
 def _elsewhere(file: ModelFile, wanted: Manifest, root: Path) -> Iterator[Path]:
-    """Yield where else the file should lie: through no link, with the right size."""
+    """Yield where else the file should be: through no link, with the right size."""
     for other in published():
         if other.folder == wanted.folder:
             continue

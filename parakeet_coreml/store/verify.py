@@ -34,7 +34,7 @@ def verify(
 ) -> Model:
     """Read every byte of a model and compare it with the manifest; the disk sets the pace.
 
-    `on_bytes` is told how many bytes were read since it was last told. Models without a manifest
+    `on_bytes` gets the number of bytes read since its last call. Models without a manifest
     of files (a folder, the built-in one) are only resolved. Raises what `resolve` raises, and
     `ModelCorruptError` naming the first file that differs. Deletes nothing.
     """
@@ -70,7 +70,7 @@ def hashed(directory: Path, backend: str, manifest: Manifest | None) -> list[Has
     """Read every file of a model whose SHA-256 is stated, and say which differ.
 
     Stated by `manifest` or, for a folder without a published one, by the folder's own; nothing is
-    returned where nothing is stated. Raises nothing for what lies there.
+    returned where nothing is stated. Raises nothing for what is there.
     """
     if manifest is None:
         own = _own_hashes(directory)
