@@ -121,10 +121,6 @@ $(VENV)/.ab: $(VENV)/.dev
 	@build/venv.sh $(VENV) '.[dev,mlx]'
 	@touch $@
 
-$(VENV)/.ab: $(VENV)/.dev
-	@build/venv.sh $(VENV) '.[dev,mlx]'
-	@touch $@
-
 # Of its own: PyTorch and coremltools' converters are large, and neither the program nor its tests use them.
 $(PARITY_VENV)/.parity: pyproject.toml models/convert/requirements.txt
 	@build/venv.sh $(PARITY_VENV) . --requirement models/convert/requirements.txt

@@ -175,7 +175,7 @@ export interface WindowLine {
   type: "window";
   /** 0 for the first; windows are not lines. */
   index: number;
-  /** When it was begun, since the program's first instruction. */
+  /** When it was begun, since the program's first instruction; absent if ahead. */
   begun_ms?: number;
   /** Milliseconds of audio since the first captured sample. */
   start_ms: number;

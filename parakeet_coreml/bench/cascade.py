@@ -90,7 +90,7 @@ def _steps(recording: Recording, stage: str, whole: Interval) -> list[Interval]:
         return [whole]
     window = recording.windows[-1]
     begun = window.get("begun_ms")
-    if begun is None or not whole.begin <= begun <= whole.end:
+    if begun is None or window.get("ahead") or not whole.begin <= begun <= whole.end:
         return [whole]
     found = [Interval("the last window waits", whole.begin, begun)]
     at = float(begun)
@@ -103,16 +103,18 @@ def _steps(recording: Recording, stage: str, whole: Interval) -> list[Interval]:
 
 
 def beside(recording: Recording) -> list[Interval]:
-    """Return what overlapped the path: the model's loading, and each window."""
+    """Return what overlapped the path: the model's loading, and each window.
+
+    When a window was decoded ahead of need is not told, so those are no part of it.
+    """
     found = []
     model = recording.stages.get("model")
     if model is not None:
         found.append(Interval("the model loads", 0.0, model))
     for window in recording.windows:
         begun = window.get("begun_ms")
-        if begun is not None:
-            ahead = ", ahead of need" if window.get("ahead") else ""
-            name = f"window {window['index']}{ahead}"
+        if begun is not None and not window.get("ahead"):
+            name = f"window {window['index']}"
             found.append(Interval(name, begun, begun + window["elapsed_ms"]))
     return found
 

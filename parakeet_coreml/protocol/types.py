@@ -208,7 +208,9 @@ class WindowPlace(TypedDict):
     type: Literal["window"]
     index: Annotated[Count, "0 for the first; windows are not lines."]
     begun_ms: NotRequired[
-        Annotated[float, "When it was begun, since the program's first instruction."]
+        Annotated[
+            float, "When it was begun, since the program's first instruction; absent if ahead."
+        ]
     ]
     start_ms: Time
     end_ms: Time

@@ -120,7 +120,9 @@ def measuring(waterfall: Waterfall, event: Callable[..., None]) -> "Callable[[De
 
     def measured(decoded: "Decoded") -> None:
         figures = window(decoded)
-        begun = {} if decoded.began is None else {"begun_ms": waterfall.since(decoded.began)}
+        # What was decoded ahead of need was begun earlier; `began` is when it was asked for.
+        known = decoded.began is not None and not decoded.ahead
+        begun = {"begun_ms": waterfall.since(decoded.began or 0.0)} if known else {}
         waterfall.mark("last_window", again=True)
         event("window", index=waterfall.window(figures), **begun, **figures)
 

@@ -1,6 +1,6 @@
 """What the ceremony costs and what the backend does: one table, one picture, three waterfalls.
 
-    python tests/bench/ceremony.py --data FOLDER --out FOLDER [--backend onnx] [--rounds 2]
+    python tests/bench/ceremony.py --data FOLDER --out FOLDER [--backend onnx] [--rounds 3]
 
 The ceremony is a resident HTTP server with the same model and decoder (`ceremony_server.py`): at
 the stop the host writes a WAV file, reads it back, encodes it in base64, posts it as JSON and
@@ -68,7 +68,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--backend", default="onnx")
-    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     load, began = Load(), time.process_time()

@@ -99,11 +99,14 @@ def test_a_model_that_is_late_is_a_step_and_one_that_is_early_is_not() -> None:
     assert "the model loads" in {other.name for other in cascade.beside(recording())}
 
 
-def test_a_window_decoded_ahead_of_need_is_beside_the_path() -> None:
-    ahead = {**WINDOW, "begun_ms": 8_000.0, "ahead": True}
+def test_a_window_decoded_ahead_of_need_takes_no_time_of_the_path() -> None:
+    ahead = {**WINDOW, "ahead": True}
+    del ahead["begun_ms"]
     found = Recording("a", timing(), (ahead,), None)
-    assert "the last window" in {step.name for step in cascade.path(found)}
-    assert "window 0, ahead of need" in {other.name for other in cascade.beside(found)}
+    names = {step.name for step in cascade.path(found)}
+    assert "the last window" in names
+    assert "the last window: encoder" not in names
+    assert "window 0" not in {other.name for other in cascade.beside(found)}
 
 
 def test_both_drawings_name_who_made_it_and_every_step() -> None:

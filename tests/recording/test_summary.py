@@ -1,5 +1,7 @@
 """What the lines say of time: every stage that was measured, and none that was not."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -95,6 +97,16 @@ def test_each_window_is_told_in_its_turn_and_counts() -> None:
     assert [(kind, fields["index"]) for kind, fields in told] == [("window", 0), ("window", 1)]
     assert waterfall.sums()["joint_calls"] == 80
     assert "last_window_ms" in waterfall.stages()
+
+
+def test_when_a_window_was_begun_is_told_unless_that_was_ahead_of_need() -> None:
+    told: list[dict[str, object]] = []
+    measured = summary.measuring(Waterfall(), lambda _kind, **fields: told.append(fields))
+    measured(decoded(HEARD))
+    measured(replace(decoded(HEARD), ahead=True))
+    measured(decoded(silent=True))
+    assert ["begun_ms" in fields for fields in told] == [True, False, False]
+    assert [fields["ahead"] for fields in told] == [False, True, False]
 
 
 def test_timing_names_the_backend_whatever_became_of_the_model() -> None:
