@@ -241,7 +241,7 @@ class Recording:
         backend = self._backend or self._open_in_process(self._spec)
         lines = self._lines(backend)
         self._await_model()
-        for line in lines:
+        for line in self._notices.followed(lines, self._options.language):
             self._moved = time.monotonic()
             self._report.chunk(line.words, elapsed=line.elapsed, start=line.start, stop=line.stop)
             self._index += 1
@@ -318,7 +318,7 @@ class Recording:
         self._info = info
         self._moved = time.monotonic()
         self._waterfall.mark("model")
-        self._notices.ready("model", summary.described(info))
+        self._notices.loaded(info)
 
     # On the thread `cut`, and where the host asks
 

@@ -124,8 +124,20 @@ def info_from(fields: object) -> BackendInfo:
             "warm": None | bool() as warm,
             **more,
         } if most > 0 <= ms and isinstance(form := more.get("form"), str | None):
-            return BackendInfo(backend, model, units, runtime, most, ms, warm, form)
+            notes = _notes_from(more.get("notes", []))
+            return BackendInfo(backend, model, units, runtime, most, ms, warm, form, notes)
     raise BrokenError("the worker did not say what it loaded")
+
+
+def _notes_from(fields: object) -> tuple[tuple[str, str], ...]:
+    notes: list[tuple[str, str]] = []
+    for note in fields if isinstance(fields, list) else [fields]:
+        match note:
+            case [str(code), str(message)]:
+                notes.append((code, message))
+            case _:
+                raise BrokenError("the worker did not say what it loaded")
+    return tuple(notes)
 
 
 def error_from(fields: object) -> ParakeetError:
