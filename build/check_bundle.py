@@ -69,7 +69,7 @@ COMPONENTS = (
     Component("libsndfile", _INNER + r"_soundfile_data/(libsndfile_\w+\.(so|dylib)|COPYING)", 5),
     Component("soxr", _INNER + r"soxr/soxr_ext[\w.-]*\.so", 1),
     Component("model manifests", _INNER + r"parakeet_coreml/manifests/[\w.-]+\.json", 0.1),
-    Component("sample", _INNER + r"parakeet_coreml/samples/speech\.(wav|txt)", 2),
+    Component("sample", _INNER + r"parakeet_coreml/samples/(speech\.(wav|txt)|words\.tsv)", 2),
     Component("tiny-en", _INNER + r"parakeet_coreml/tiny_en/[\w./-]+", 60),
     Component("versions", _INNER + r"[\w.]+-[\w.]+\.dist-info/METADATA", 0.2),
     Component("man page and completions", r"share/(man|bash-completion|zsh|fish)/[\w./-]+", 0.1),

@@ -11,6 +11,13 @@ Line = dict[str, Any]
 """One line of the protocol; with `received_ms`, in Unix ms, where the host has added it."""
 
 
+WINDOW = ("index", "elapsed_ms")
+"""What is drawn of a window, besides the stages that were measured."""
+
+SUMS = ("windows", "audio_ms", "elapsed_ms", "tokens", "retries", "ahead")
+"""What is said of all windows."""
+
+
 @dataclass(frozen=True, slots=True)
 class Recording:
     """What was kept of one recording, its `timing` line at least. Times are ms."""
@@ -63,18 +70,20 @@ def _parsed(text: str, name: str, number: int) -> Line:
         line = json.loads(text)
     except (ValueError, RecursionError):
         line = None
-    if not isinstance(line, dict) or not ("type" in line or "lines" in line):
-        raise UsageError(
-            f"{name}, line {number} is no line of a recording", "keep stdout as it comes"
-        )
-    return line
+    if isinstance(line, dict) and ("type" in line or "lines" in line):
+        batch = line.get("lines", [])
+        if isinstance(batch, list) and all(isinstance(each, dict) for each in batch):
+            return line
+    raise UsageError(f"{name}, line {number} is no line of a recording", "keep stdout as it comes")
 
 
 def _recording(lines: list[Line], name: str) -> Recording | None:
     timing = next((line for line in lines if line.get("type") == "timing"), None)
     if timing is None or not _whole(timing):
         return None
-    windows = tuple(line for line in lines if line.get("type") == "window")
+    if not _measured(timing.get("windows"), SUMS):
+        timing = {key: value for key, value in timing.items() if key != "windows"}
+    windows = tuple(o for o in lines if o.get("type") == "window" and _measured(o, WINDOW))
     return Recording(name, timing, windows, received_after(timing, lines[-1]))
 
 
@@ -89,6 +98,14 @@ def received_after(timing: Line, last: Line) -> float | None:
 def _whole(timing: Line) -> bool:
     stages = timing.get("stages")
     return isinstance(stages, dict) and all(map(_number, stages.values()))
+
+
+def _measured(figures: object, needed: tuple[str, ...]) -> bool:
+    """Tell whether figures have what is drawn of them, all in numbers."""
+    if not isinstance(figures, dict):
+        return False
+    drawn = (*needed, *(key for key in figures if key.endswith(("_ms", "_calls"))))
+    return all(_number(figures.get(key)) for key in drawn)
 
 
 def _number(value: object) -> bool:

@@ -151,7 +151,23 @@ def test_a_row_of_a_bench_is_a_recording() -> None:
     assert (found.name, found.received) == ("x.wav", 20.0)
 
 
-@pytest.mark.parametrize("line", ["x", "[]", "3", '{"a":1}', '{"type":"done"', "[" * 10_000])
+def test_what_is_no_figure_is_left_out_and_the_rest_is_drawn() -> None:
+    odd: list[dict[str, Any]] = [
+        {**WINDOW, "elapsed_ms": "x"},
+        {"type": "window"},
+        {**WINDOW, "encoder_ms": None},
+    ]
+    (found,) = kept(*odd, WINDOW, {**timing(), "windows": 3}, DONE)
+    assert found.windows == (WINDOW,)
+    assert "the last window: encoder" in cascade.text(found)
+    assert kept({**timing(), "stages": {"done_ms": "late"}}, DONE) == []
+    assert kept({**timing(), "stages": 3}, DONE) == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    ['{"lines":3}', '{"lines":[3]}', "x", "[]", "3", '{"a":1}', '{"type":"done"', "[" * 10_000],
+)
 def test_a_line_that_is_none_is_named(line: str) -> None:
     with pytest.raises(UsageError, match="f, line 2 is no line of a recording"):
         list(recordings(["", line], "f"))
