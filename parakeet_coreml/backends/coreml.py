@@ -16,6 +16,7 @@ is Encoder_v2, which does not describe itself, and goes before an Encoder beside
 import os
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -27,6 +28,7 @@ from parakeet_coreml.audio.samples import MODEL_WINDOW, SAMPLE_RATE, Samples
 from parakeet_coreml.backends import binding
 from parakeet_coreml.backends.base import BackendInfo, BackendSpec
 from parakeet_coreml.backends.binding import Program
+from parakeet_coreml.backends.reference.mlpackage import Array
 from parakeet_coreml.backends.transducer.backend import HINT, Tally, TransducerBackend
 from parakeet_coreml.backends.transducer.mel import valid_frames
 from parakeet_coreml.backends.transducer.tdt import Decision, Frames
@@ -125,7 +127,7 @@ class CoreMLNetworks:
                 {"mel": found["mel"], "mel_length": found["mel_length"]}
             )
         frames = np.ascontiguousarray(found["encoder"][0].T)
-        count = int(found["encoder_length"].item())
+        count = int(_number(found, "encoder_length"))
         if not 0 <= count <= len(frames) or not np.isfinite(frames[:count]).all():
             raise BackendFailedError("the encoder gave what is no frames")
         return frames[:count]
@@ -151,14 +153,12 @@ class CoreMLNetworks:
             {"encoder_step": frame.reshape(1, -1, 1), "decoder_step": prediction.output}
         )
         decision = Decision(
-            token=int(found["token_id"].item()),
-            probability=float(found["token_prob"].item()),
-            duration_index=int(found["duration"].item()),
+            token=int(_number(found, "token_id")),
+            probability=_number(found, "token_prob"),
+            duration_index=int(_number(found, "duration")),
         )
-        if (
-            not 0 <= decision.token <= self.blank
-            or not 0 <= decision.duration_index < len(self.durations)
-            or not np.isfinite(decision.probability)
+        if not 0 <= decision.token <= self.blank or not 0 <= decision.duration_index < len(
+            self.durations
         ):
             raise BackendFailedError(f"the joint network gave what is no decision: {decision}")
         return decision
@@ -177,6 +177,15 @@ class CoreMLNetworks:
             raise ModelUnusableError(
                 f"the programs of '{model}' do not run: {error.message}", HINT
             ) from error
+
+
+def _number(found: Mapping[str, Array], name: str) -> float:
+    """Return the one number of an output; raises `BackendFailedError` if it is none or many."""
+    if found[name].size != 1 or not np.isfinite(found[name]).all():
+        raise BackendFailedError(
+            f"the output '{name}' of shape {found[name].shape} is not one finite number"
+        )
+    return float(found[name].item())
 
 
 # Loading

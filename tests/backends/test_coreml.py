@@ -392,7 +392,9 @@ def test_programs_that_fail_at_once_do_not_load(mac: type[standin.MLModelProxy])
         ({"encoder": np.full((1, 24, 188), np.nan)}, "no frames"),
         ({"encoder_length": np.array([189])}, "no frames"),
         ({"token_id": np.array([18])}, "no decision"),
-        ({"token_prob": np.array([np.nan])}, "no decision"),
+        ({"token_prob": np.array([np.nan])}, "not one finite number"),
+        ({"token_id": np.array([1, 2])}, "not one finite number"),
+        ({"encoder_length": np.zeros((0,))}, "not one finite number"),
         ({"duration": np.array([5])}, "no decision"),
     ],
 )
