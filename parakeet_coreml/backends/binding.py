@@ -149,9 +149,11 @@ def _line(error: Exception) -> str:
 
     coremltools prints the `userInfo` of an NSError: a dictionary of several lines with the reason
     as `NSLocalizedDescription` and the one behind it as `NSUnderlyingError` (apple/
-    ml-stable-diffusion#5). Anything else is folded.
+    ml-stable-diffusion#5). Of anything else the first line counts; the rest is a stack.
     """
-    text = str(error)
+    text = str(error).strip()
+    if not text.startswith("{"):
+        return (text.splitlines() or ["no reason given"])[0]
     reasons = [
         " ".join(found.strip().strip('"').split())
         for key in ("NSLocalizedDescription", "NSUnderlyingError")

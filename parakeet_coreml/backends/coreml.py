@@ -29,6 +29,7 @@ from parakeet_coreml.audio.samples import MODEL_WINDOW, SAMPLE_RATE, Samples
 from parakeet_coreml.backends import binding
 from parakeet_coreml.backends.base import BackendInfo, BackendSpec
 from parakeet_coreml.backends.binding import Program
+from parakeet_coreml.backends.reference.mlpackage import Array
 from parakeet_coreml.backends.transducer.backend import HINT, Tally, TransducerBackend
 from parakeet_coreml.backends.transducer.mel import valid_frames
 from parakeet_coreml.backends.transducer.steering import Preferences
@@ -134,7 +135,7 @@ class CoreMLNetworks:
                 {"mel": found["mel"], "mel_length": found["mel_length"]}
             )
         frames = np.ascontiguousarray(found["encoder"][0].T)
-        count = int(found["encoder_length"].item())
+        count = int(_number(found, "encoder_length"))
         if not 0 <= count <= len(frames) or not np.isfinite(frames[:count]).all():
             raise BackendFailedError("the encoder gave what is no frames")
         return frames[:count]
@@ -160,15 +161,13 @@ class CoreMLNetworks:
             {"encoder_step": ahead[0].reshape(1, -1, 1), "decoder_step": prediction.output}
         )
         decision = Decision(
-            token=int(found["token_id"].item()),
-            probability=float(found["token_prob"].item()),
-            duration_index=int(found["duration"].item()),
+            token=int(_number(found, "token_id")),
+            probability=_number(found, "token_prob"),
+            duration_index=int(_number(found, "duration")),
             candidates=_candidates(found),
         )
-        if (
-            not 0 <= decision.token <= self.blank
-            or not 0 <= decision.duration_index < len(self.durations)
-            or not np.isfinite(decision.probability)
+        if not 0 <= decision.token <= self.blank or not 0 <= decision.duration_index < len(
+            self.durations
         ):
             raise BackendFailedError(f"the joint network gave what is no decision: {decision}")
         return decision
@@ -195,6 +194,15 @@ def _candidates(found: Mapping[str, NDArray[Any]]) -> Candidates | None:
     if "top_k_ids" not in found or "top_k_logits" not in found:
         return None
     return Candidates(found["top_k_logits"].reshape(-1), found["top_k_ids"].reshape(-1))
+
+
+def _number(found: Mapping[str, Array], name: str) -> float:
+    """Return the one number of an output; raises `BackendFailedError` if it is none or many."""
+    if found[name].size != 1 or not np.isfinite(found[name]).all():
+        raise BackendFailedError(
+            f"the output '{name}' of shape {found[name].shape} is not one finite number"
+        )
+    return float(found[name].item())
 
 
 # Loading

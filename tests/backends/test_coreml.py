@@ -1,5 +1,6 @@
 """The Core ML backend: through the evaluator, and through a stand-in for Apple's binding."""
 
+import itertools
 import json
 import shutil
 import subprocess
@@ -258,7 +259,7 @@ def test_units_nobody_knows_are_a_mistake() -> None:
 def test_a_load_that_took_long_was_not_warm(
     mac: type[standin.MLModelProxy], monkeypatch: pytest.MonkeyPatch, seconds: float, *, warm: bool
 ) -> None:
-    ticks = iter([10.0, 10.0 + seconds])
+    ticks = itertools.chain([10.0], itertools.repeat(10.0 + seconds))
     monkeypatch.setattr(coreml, "time", SimpleNamespace(perf_counter=lambda: next(ticks)))
 
     _, info = open_coreml(spec(TOY))
@@ -379,6 +380,27 @@ def test_a_failed_prediction_fails_in_one_line(mac: type[standin.MLModelProxy]) 
     )
 
 
+ERRORS = [
+    (
+        """{
+    NSLocalizedDescription = "Failed to build the model execution plan with error code: -4.";
+    NSUnderlyingError = "Error Domain=com.apple.CoreML Code=0 \\"no room\\"";
+}""",
+        "Failed to build the model execution plan with error code: -4.; Error "
+         'Domain=com.apple.CoreML Code=0 \\"no room\\"',
+    ),
+    ("{\n    NSLocalizedDescription = Unreadable;\n}", "Unreadable"),
+    ("{\n    NSFilePath = x;\n}", "{ NSFilePath = x; }"),
+    ("", "no reason given"),
+]
+"""What coremltools prints of an NSError's `userInfo`, and what a person reads of it."""
+
+
+@pytest.mark.parametrize(("printed", "read"), ERRORS)
+def test_the_reason_is_taken_out_of_an_errors_dictionary(printed: str, read: str) -> None:
+    assert binding._line(RuntimeError(printed)) == read
+
+
 def test_programs_that_fail_at_once_do_not_load(mac: type[standin.MLModelProxy]) -> None:
     mac.fail = "boom"
 
@@ -392,7 +414,9 @@ def test_programs_that_fail_at_once_do_not_load(mac: type[standin.MLModelProxy])
         ({"encoder": np.full((1, 24, 188), np.nan)}, "no frames"),
         ({"encoder_length": np.array([189])}, "no frames"),
         ({"token_id": np.array([18])}, "no decision"),
-        ({"token_prob": np.array([np.nan])}, "no decision"),
+        ({"token_prob": np.array([np.nan])}, "not one finite number"),
+        ({"token_id": np.array([1, 2])}, "not one finite number"),
+        ({"encoder_length": np.zeros((0,))}, "not one finite number"),
         ({"duration": np.array([5])}, "no decision"),
     ],
 )
