@@ -5,9 +5,11 @@
 #     PARAKEET_COREML_MODEL=tiny-en examples/bash/transcribe.sh *.wav   # options by environment
 set -euo pipefail
 
+program=${PARAKEET_COREML:-parakeet-coreml}
+
 for file in "$@"; do
   text=$(
-    parakeet-coreml progressive-record --input "$file" |
+    "$program" progressive-record --input "$file" |
       jq --raw-output 'select(.type == "done").full_text'
   )
   printf '%s\t%s\n' "$file" "$text"

@@ -8,7 +8,8 @@
 import process from "node:process";
 import { dictate, DictationError } from "../node-client/index.js";
 
-const dictation = dictate({ args: process.argv.slice(2) });
+const command = process.env.PARAKEET_COREML ?? "parakeet-coreml"; // or the one that is named
+const dictation = dictate({ command, args: process.argv.slice(2) });
 const stop = () => dictation.stop().catch(() => {}); // the loop below tells what went wrong
 
 process.stdin.once("data", stop);

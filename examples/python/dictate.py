@@ -8,6 +8,7 @@ Needs nothing but the standard library.
 
 import contextlib
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -63,7 +64,8 @@ class Dictation:
 
 def main() -> int:
     """Print the words until Enter; return the recorder's exit code."""
-    dictation = Dictation("--events=ready", *sys.argv[1:])
+    program = os.environ.get("PARAKEET_COREML", "parakeet-coreml")  # or the one that is named
+    dictation = Dictation("--events=ready", *sys.argv[1:], program=program)
     signal.signal(signal.SIGINT, lambda *_: dictation.stop())
 
     def await_enter() -> None:

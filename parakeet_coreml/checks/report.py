@@ -14,6 +14,17 @@ from parakeet_coreml.store.verify import HashedFile
 SCHEMA = 1
 """The form of the JSON object; new keys do not change it."""
 
+SECTIONS = {
+    "no_device": "No microphone",
+    "mic_silent": "Silence",
+    "model_missing": "Model missing",
+    "model_corrupt": "Model missing",
+    "model_unusable": "Exit codes",
+    "download_failed": "Behind a proxy",
+    "storage": "Exit codes",
+}
+"""Where the page for people says more, by a problem's code."""
+
 Fields = dict[str, object]
 
 
@@ -207,6 +218,8 @@ def _lines(report: Report) -> Iterator[str]:
     for problem in report.problems:
         yield f"{'Error' if problem.blocking else 'Warning'}: {problem.message}"
         yield from (f"  {line}" for line in problem.cure.splitlines())
+        if problem.code in SECTIONS:
+            yield f"  docs/TROUBLESHOOTING.md: {SECTIONS[problem.code]}"
     what = f"{selected.model} on {selected.backend}"
     if report.exit_code:
         yield f"A recording with {what} would end with exit code {report.exit_code}."

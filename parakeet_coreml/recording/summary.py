@@ -106,8 +106,8 @@ def timing(
         fields = {"backend": spec.backend, "model": spec.model} if spec is not None else {}
     else:
         # Nothing had to be compiled first where nothing ever is.
-        fields |= {"form": info.form} if info.form is not None else {}
         fields["warm"] = info.warm is not False
+        fields |= {"form": info.form} if info.form is not None else {}
     stages, sums = dict[str, Value](waterfall.stages()), dict[str, Value](waterfall.sums())
     windows: dict[str, Value] = {"windows": sums} if sums else {}
     epoch = round(waterfall.epoch, 1)

@@ -152,7 +152,9 @@ def installed(wanted: Manifest, models_dir: Path | None = None) -> Model:
     if not committed:
         raise ModelMissingError(
             f"model '{wanted.name}' is not installed for backend '{wanted.backend}'",
-            download_command(wanted, models_dir),
+            f"{download_command(wanted, models_dir)}\n"
+            f"fetches {wanted.size / 1e6:.0f} MB; "
+            f"the built-in --model {BUILT_IN} needs no download",
         )
     if wrong:
         raise ModelCorruptError(
@@ -165,8 +167,17 @@ def installed(wanted: Manifest, models_dir: Path | None = None) -> Model:
 
 def download_command(wanted: Manifest, models_dir: Path | None = None) -> str:
     """Return the command that installs or repairs a model; `None` is the default folder."""
-    command = f"parakeet-coreml models download {wanted.name} --backend {wanted.backend}"
+    command = f"{_program()} models download {wanted.name} --backend {wanted.backend}"
     return f"{command} --models-dir {shlex.quote(str(models_dir))}" if models_dir else command
+
+
+def _program() -> str:
+    """Return how the reader can call this program: as it was called, if it is not on the PATH."""
+    name, called = "parakeet-coreml", sys.argv[0] if sys.argv else ""
+    folders = os.environ.get("PATH", "").split(os.pathsep)
+    if Path(called).name != name or any(os.access(Path(f, name), os.X_OK) for f in folders if f):
+        return name
+    return shlex.quote(called)
 
 
 def refuse_newer(directory: Path) -> None:

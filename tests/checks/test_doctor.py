@@ -109,6 +109,7 @@ def test_people_read_the_verdict_and_the_command_that_cures(tmp_path: Path) -> N
     assert done.returncode == 20
     cure = f"  parakeet-coreml models download v3 --backend onnx --models-dir {tmp_path}"
     assert cure in done.stdout.splitlines()
+    assert "  docs/TROUBLESHOOTING.md: Model missing" in done.stdout.splitlines()
     assert done.stdout.endswith("A recording with v3 on onnx would end with exit code 20.\n")
 
 

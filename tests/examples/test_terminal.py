@@ -72,6 +72,24 @@ def test_every_word_of_a_file_is_shown(example: tuple[str, Path], stage: Stage) 
     assert done.stdout.split() == list(stage.words)
 
 
+@DICTATE
+def test_a_program_off_the_path_can_be_named(example: tuple[str, Path], stage: Stage) -> None:
+    require_tools(*TOOLS[example[0]])
+    elsewhere = stage.folder / "elsewhere"
+    (stage.folder / "bin").rename(elsewhere)
+    named = {"PARAKEET_COREML": str(elsewhere / "parakeet-coreml")}
+    done = stage.run(*example, "--input", stage.speech, env=named)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == list(stage.words)
+
+
+def test_bash_says_what_is_absent(stage: Stage) -> None:
+    require_tools("bash")
+    done = stage.run(*BASH, env={"PARAKEET_COREML": "absent"})
+    assert done.returncode == 127
+    assert "PARAKEET_COREML=/path" in done.stderr
+
+
 def test_the_built_in_model_is_heard(stage: Stage) -> None:
     require_tools("node")
     sample = ROOT / "parakeet_coreml" / "samples" / "speech.wav"

@@ -232,7 +232,7 @@ def test_an_absent_model_names_the_command_that_fetches_it(tmp_path: Path) -> No
     with pytest.raises(ModelMissingError) as caught:
         resolve("v2", "mlx", tmp_path / "no such")
     command = f"parakeet-coreml models download v2 --backend mlx --models-dir '{tmp_path}/no such'"
-    assert caught.value.hint == command
+    assert caught.value.hint.splitlines()[0] == command
 
 
 def test_the_command_leaves_the_default_folder_out(
@@ -242,7 +242,25 @@ def test_the_command_leaves_the_default_folder_out(
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
     with pytest.raises(ModelMissingError) as caught:
         resolve("v3", "onnx")
-    assert caught.value.hint == "parakeet-coreml models download v3 --backend onnx"
+    command, told = caught.value.hint.splitlines()
+    assert command == "parakeet-coreml models download v3 --backend onnx"
+    assert told == "fetches 670 MB; the built-in --model tiny-en needs no download"
+
+
+def test_the_command_can_be_typed_where_the_program_is_not_on_the_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    called = tmp_path / "my apps" / "parakeet-coreml"
+    monkeypatch.setattr("sys.argv", [str(called)])
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    with pytest.raises(ModelMissingError) as caught:
+        resolve("v3", "onnx", tmp_path)
+    assert caught.value.hint.startswith(f"'{called}' models download v3 ")
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "parakeet-coreml").touch(0o755)
+    with pytest.raises(ModelMissingError) as caught:
+        resolve("v3", "onnx", tmp_path)
+    assert caught.value.hint.startswith("parakeet-coreml models download v3 ")
 
 
 def test_looking_for_a_model_loads_neither_network_nor_numpy(tmp_path: Path) -> None:
