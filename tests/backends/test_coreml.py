@@ -383,11 +383,10 @@ def test_a_failed_prediction_fails_in_one_line(mac: type[standin.MLModelProxy]) 
 ERRORS = [
     (
         """{
-    NSLocalizedDescription = "Failed to build the model execution plan with error code: -4.";
-    NSUnderlyingError = "Error Domain=com.apple.CoreML Code=0 \\"no room\\"";
+    NSLocalizedDescription = "Failed to build the model execution plan: -4.";
+    NSUnderlyingError = "Error Domain=com.apple.CoreML Code=0";
 }""",
-        "Failed to build the model execution plan with error code: -4.; Error "
-         'Domain=com.apple.CoreML Code=0 \\"no room\\"',
+        "Failed to build the model execution plan: -4.; Error Domain=com.apple.CoreML Code=0",
     ),
     ("{\n    NSLocalizedDescription = Unreadable;\n}", "Unreadable"),
     ("{\n    NSFilePath = x;\n}", "{ NSFilePath = x; }"),
