@@ -136,16 +136,15 @@ class Walk:
         """Search greedily, and keep every decision."""
         frames = networks.encode(window)
         steps: list[Step] = []
-        places = {frame.tobytes(): number for number, frame in enumerate(frames)}
 
         class Noted(TorchNetworks):
             """The networks, with their decisions noted."""
 
-            def joint(self, frame: Frames, prediction: Any, /) -> Decision:  # noqa: ANN401  torch
+            def joint(self, ahead: Frames, prediction: Any, /) -> Decision:  # noqa: ANN401  torch
                 """Note and decide."""
-                decision = super().joint(frame, prediction)
+                decision = super().joint(ahead, prediction)
                 state = np.stack([part.numpy() for part in prediction[1]])
-                steps.append(Step(places[frame.tobytes()], decision, state))
+                steps.append(Step(len(frames) - len(ahead), decision, state))
                 return decision
 
         greedy(Noted(networks.model), frames)
@@ -156,7 +155,7 @@ class Walk:
         """Give PyTorch's steps, and another's decisions and states, led along PyTorch's way."""
         prediction = networks.predict(networks.blank, None)
         for step in self.steps:
-            decision = networks.joint(self.frames[step.frame], prediction)
+            decision = networks.joint(self.frames[step.frame :], prediction)
             yield step, decision, state_of(prediction)
             if step.decision.token != networks.blank:
                 prediction = networks.predict(step.decision.token, prediction)

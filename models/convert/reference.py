@@ -56,9 +56,9 @@ class TorchNetworks:
         )
         return joined[0, 0, 0].numpy()
 
-    def joint(self, frame: Frames, prediction: Prediction, /) -> Decision:
+    def joint(self, ahead: Frames, prediction: Prediction, /) -> Decision:
         """Decide as greedy decoding does."""
-        logits = torch.from_numpy(self.logits(frame, prediction[0]))
+        logits = torch.from_numpy(self.logits(ahead[0], prediction[0]))
         tokens, durations = logits[: self.blank + 1], logits[self.blank + 1 :]
         token = int(tokens.argmax())
         return Decision(token, float(tokens.softmax(-1)[token]), int(durations.argmax()))

@@ -144,11 +144,11 @@ class CoreMLNetworks:
         output = found["decoder"].reshape(1, -1, 1)  # some exports say (1, 1, H)
         return Prediction(output, found["h_out"], found["c_out"])
 
-    def joint(self, frame: NDArray[np.float32], prediction: Prediction, /) -> Decision:
-        """Judge one encoder frame, shape (D,). Raises `BackendFailedError`."""
+    def joint(self, ahead: Frames, prediction: Prediction, /) -> Decision:
+        """Judge `ahead[0]`, frames of shape (n, D). Raises `BackendFailedError`."""
         self.tally.joint += 1
         found = self._programs.joint.predict(
-            {"encoder_step": frame.reshape(1, -1, 1), "decoder_step": prediction.output}
+            {"encoder_step": ahead[0].reshape(1, -1, 1), "decoder_step": prediction.output}
         )
         decision = Decision(
             token=int(found["token_id"].item()),
@@ -172,7 +172,7 @@ class CoreMLNetworks:
             frames = self.encode(np.zeros(SAMPLE_RATE, np.float32))
             if not len(frames):
                 raise ModelUnusableError(f"the encoder of '{model}' gives no frames", HINT)
-            self.joint(frames[0], self.predict(self.blank, None))
+            self.joint(frames, self.predict(self.blank, None))
         except BackendFailedError as error:
             raise ModelUnusableError(
                 f"the programs of '{model}' do not run: {error.message}", HINT

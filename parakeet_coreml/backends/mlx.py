@@ -18,11 +18,12 @@ from numpy.typing import NDArray
 from parakeet_coreml.audio.samples import MODEL_WINDOW, SAMPLE_RATE, SUBSAMPLING, Samples
 from parakeet_coreml.backends.base import INSTALL, BackendInfo, BackendSpec
 from parakeet_coreml.backends.transducer.backend import (
+    BLOCK,
     HINT,
+    Judged,
     Tally,
     TransducerBackend,
     check_logits,
-    decide,
 )
 from parakeet_coreml.backends.transducer.mel import BINS, log_mel, valid_frames
 from parakeet_coreml.backends.transducer.tdt import Decision, Frames
@@ -93,12 +94,13 @@ def open_mlx(spec: BackendSpec) -> tuple[TransducerBackend["Prediction"], Backen
     return backend, info
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Prediction:
     """What the predictor gave, shape (1, 1, H), and its state after that; arrays of MLX."""
 
     output: Any
     state: Any
+    judged: Judged | None = None
 
 
 class MLXNetworks:
@@ -136,9 +138,15 @@ class MLXNetworks:
         output, (h, c) = self._model.decoder(mx.array([[token]]), state)
         return Prediction(output.astype(self._type), (h.astype(self._type), c.astype(self._type)))
 
-    def joint(self, frame: NDArray[np.float32], prediction: Prediction, /) -> Decision:
-        """Judge one encoder frame, shape (D,). Raises `BackendFailedError` at a NaN or infinity."""
-        return decide(self._logits(frame, prediction), self.blank)
+    def joint(self, ahead: Frames, prediction: Prediction, /) -> Decision:
+        """Judge `ahead[0]`, frames of shape (n, D), and keep what is told of those behind it.
+
+        Raises `BackendFailedError` at a NaN or infinity.
+        """
+        if prediction.judged is None or not prediction.judged.reaches(len(ahead)):
+            logits = self._logits(ahead[:BLOCK], prediction)
+            prediction.judged = Judged(logits, self.blank, len(ahead))
+        return prediction.judged.at(len(ahead))
 
     def check(self, folder: Path) -> None:
         """Run everything once: that warms up, and tells whether the parts fit each other.
@@ -147,17 +155,16 @@ class MLXNetworks:
         """
         try:
             frames = self.encode(np.zeros(SAMPLE_RATE, np.float32))
-            logits = self._logits(frames[0], self.predict(self.blank, None))
+            logits = self._logits(frames[:1], self.predict(self.blank, None))
         except (BackendFailedError, ValueError) as error:
             raise ModelUnusableError(f"the model in '{folder}' does not run: {error}") from error
-        check_logits(logits, self, folder)
+        check_logits(logits.reshape(-1), self, folder)
 
-    def _logits(self, frame: NDArray[np.float32], prediction: Prediction) -> NDArray[np.float32]:
+    def _logits(self, frames: Frames, prediction: Prediction) -> NDArray[np.float32]:
+        """Run the joint; shape (frames, blank + 1 + durations)."""
         self.tally.joint += 1
-        joined = self._model.joint(
-            mx.array(frame[None, None]).astype(self._type), prediction.output
-        )
-        return _numbers(joined).reshape(-1)
+        joined = self._model.joint(mx.array(frames[None]).astype(self._type), prediction.output)
+        return _numbers(joined).reshape(len(frames), -1)
 
 
 def _numbers(array: Any) -> NDArray[np.float32]:  # noqa: ANN401  an array of MLX

@@ -21,11 +21,12 @@ from numpy.typing import NDArray
 from parakeet_coreml.audio.samples import MODEL_WINDOW, SAMPLE_RATE, Samples
 from parakeet_coreml.backends.base import BackendInfo, BackendSpec
 from parakeet_coreml.backends.transducer.backend import (
+    BLOCK,
     HINT,
+    Judged,
     Tally,
     TransducerBackend,
     check_logits,
-    decide,
 )
 from parakeet_coreml.backends.transducer.mel import BINS, log_mel, valid_frames
 from parakeet_coreml.backends.transducer.tdt import Decision, Frames
@@ -56,6 +57,9 @@ _ORT_ERRORS: tuple[type[Exception], ...] = (
     RuntimeError,
     ValueError,
 )
+
+_LOUDER = np.float32(100)
+"""A frame so many times greater takes from its neighbours what a scale for 8 bits leaves them."""
 
 _INTEGERS: dict[str, type[np.int32] | type[np.int64]] = {
     "tensor(int32)": np.int32,
@@ -113,20 +117,20 @@ class Prediction:
 
     The graph steps the predictor only together with the joint, so the step is taken with the first
     `joint` that asks, and `after` is kept for the next token. It is set once and depends on nothing
-    but the other two.
+    but token and state.
     """
 
     token: int
     state: State
     after: State | None = None
+    judged: Judged | None = None
 
 
 class OnnxNetworks:
     """The `Networks` of `tdt` over two sessions.
 
-    The decoder gets one frame a run. Several at once would be cheaper in silence, but the int8
-    graphs scale what they quantise by its greatest value, so that a frame's logits would depend on
-    its neighbours.
+    The decoder gets `BLOCK` frames a run, or one where `check` found that a frame's logits depend
+    on its neighbours: the int8 graphs scale what they quantise by its greatest value.
     """
 
     def __init__(
@@ -142,6 +146,7 @@ class OnnxNetworks:
         self.tally = Tally()
         self._encoder = encoder
         self._decoder = decoder
+        self._block = 1
         inputs = {i.name: i for i in decoder.get_inputs()}
         self._zero_state = _zeros(inputs["input_states_1"]), _zeros(inputs["input_states_2"])
         self._token_type = _integer(inputs["targets"])
@@ -178,9 +183,15 @@ class OnnxNetworks:
             raise ValueError("a prediction was replaced before the joint had seen it")
         return Prediction(token, previous.after)
 
-    def joint(self, frame: NDArray[np.float32], prediction: Prediction, /) -> Decision:
-        """Judge one encoder frame, shape (D,). Raises `BackendFailedError` at a NaN or infinity."""
-        return decide(self._logits(frame, prediction), self.blank)
+    def joint(self, ahead: Frames, prediction: Prediction, /) -> Decision:
+        """Judge `ahead[0]`, frames of shape (n, D), and keep what is told of those behind it.
+
+        Raises `BackendFailedError` at a NaN or infinity.
+        """
+        if prediction.judged is None or not prediction.judged.reaches(len(ahead)):
+            logits = self._logits(ahead[: self._block], prediction)
+            prediction.judged = Judged(logits, self.blank, len(ahead))
+        return prediction.judged.at(len(ahead))
 
     def check(self, folder: Path) -> None:
         """Run everything once: that warms up, and tells whether the two graphs fit each other.
@@ -191,18 +202,30 @@ class OnnxNetworks:
             frames = self.encode(np.zeros(SAMPLE_RATE, dtype=np.float32))
             if not len(frames):
                 raise ModelUnusableError(f"the encoder in {folder} gives no frames", HINT)
-            logits = self._logits(frames[0], self.predict(0, None))  # 0 is a token of any model
+            start = self.predict(0, None)  # 0 is a token of any model
+            logits = self._logits(frames[:1], start)
+            self._block = self._longest_block(frames.shape[1], start)
         except BackendFailedError as e:
             raise ModelUnusableError(
                 f"the networks in {folder} do not run: {e.message}", HINT
             ) from e
-        check_logits(logits, self, folder)
+        check_logits(logits.reshape(-1), self, folder)
 
-    def _logits(self, frame: NDArray[np.float32], prediction: Prediction) -> NDArray[np.float32]:
-        """Run predictor and joint; shape (blank + 1 + durations,)."""
+    def _longest_block(self, dimension: int, prediction: Prediction) -> int:
+        """Return `BLOCK` if the decoder judges a frame beside far louder ones as it does alone."""
+        frame = np.linspace(-1, 1, dimension, dtype=np.float32)
+        alone = self._logits(frame[None], prediction)[0]
+        try:
+            beside = self._logits(np.stack([frame, *[frame * _LOUDER] * (BLOCK - 1)]), prediction)
+        except BackendFailedError:
+            return 1  # a graph for single steps
+        return BLOCK if np.allclose(beside[0], alone, atol=1e-3) else 1
+
+    def _logits(self, frames: Frames, prediction: Prediction) -> NDArray[np.float32]:
+        """Run predictor and joint; shape (frames, blank + 1 + durations)."""
         self.tally.joint += 1
         feeds = {
-            "encoder_outputs": frame.reshape(1, -1, 1),
+            "encoder_outputs": np.ascontiguousarray(frames.T[None]),
             "targets": np.array([[prediction.token]], dtype=self._token_type),
             "target_length": self._one,
             "input_states_1": prediction.state[0],
@@ -211,7 +234,7 @@ class OnnxNetworks:
         logits, first, second = _run(self._decoder, _DECODER_OUTPUTS, feeds)
         if prediction.after is None:
             prediction.after = first, second
-        return logits.reshape(-1)
+        return logits.reshape(len(frames), -1)
 
 
 def _find_pair(folder: Path) -> tuple[Path, Path]:

@@ -135,7 +135,7 @@ def test_each_network_gives_what_pytorch_gave() -> None:
 
     frames = networks.encode(sound())
     prediction = networks.predict(17, None)
-    decision = networks.joint(STAGES["frames"][0], prediction)
+    decision = networks.joint(STAGES["frames"], prediction)
 
     np.testing.assert_allclose(frames, STAGES["frames"], atol=1e-3)
     np.testing.assert_allclose(prediction.output.ravel(), STAGES["prediction"], atol=1e-3)

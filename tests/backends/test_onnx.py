@@ -13,6 +13,7 @@ import onnx
 import pytest
 import specs
 import tiny_onnx
+from onnxruntime.quantization import quantize_dynamic
 from support import requires
 from tiny_onnx import BLANK, DURATIONS, Recipe, write_pair
 
@@ -20,7 +21,8 @@ from parakeet_coreml.audio.samples import FRAME, MODEL_WINDOW, Samples
 from parakeet_coreml.backends.base import Backend, BackendSpec, Token
 from parakeet_coreml.backends.onnx import OnnxNetworks, _open_session, open_onnx
 from parakeet_coreml.backends.registry import open_backend
-from parakeet_coreml.backends.transducer.tdt import greedy
+from parakeet_coreml.backends.transducer.backend import BLOCK
+from parakeet_coreml.backends.transducer.tdt import Emission, greedy
 from parakeet_coreml.errors import BackendFailedError, ModelMissingError, ModelUnusableError
 from parakeet_coreml.selection import ModelSelection
 
@@ -246,40 +248,69 @@ class Counting:
         return self._session.run(*args)
 
 
-def test_the_graph_runs_once_for_each_step_and_never_for_a_prediction(tmp_path: Path) -> None:
-    networks = networks_of(write_pair(tmp_path))
-    networks._decoder = counting = Counting(networks._decoder)
-    steps = 0
-    joint = networks.joint
+def test_frames_are_judged_in_blocks_while_the_prediction_holds(tmp_path: Path) -> None:
+    networks = networks_of(write_pair(tmp_path, Recipe(blank_bias=4.0)))
+    frames = networks.encode(babble(MODEL_WINDOW))
 
-    def counted(*args: Any) -> Any:
-        nonlocal steps
-        steps += 1
-        return joint(*args)
+    def search() -> tuple[list[Emission], int]:
+        networks._decoder = counting = Counting(decoder)
+        return greedy(networks, frames), counting.runs
 
-    networks.joint = counted  # type: ignore[method-assign]
-    assert greedy(networks, networks.encode(babble(MODEL_WINDOW)))
-    assert counting.runs == steps
+    decoder = networks._decoder
+    single, steps = search()
+    networks.check(tmp_path)
+    blocks, runs = search()
+
+    assert networks._block == BLOCK
+    assert [(e.token, e.frame, e.duration) for e in blocks] == [
+        (e.token, e.frame, e.duration) for e in single
+    ]
+    np.testing.assert_allclose(
+        [e.probability for e in blocks], [e.probability for e in single], rtol=1e-4
+    )
+    assert len(single) <= runs < steps
+
+
+def test_a_graph_whose_frames_depend_on_each_other_gets_one_at_a_time(tmp_path: Path) -> None:
+    write_pair(tmp_path)
+    path = tmp_path / "decoder_joint-model.onnx"
+    quantize_dynamic(path, path, op_types_to_quantize=["MatMul"])
+    networks = networks_of(tmp_path)
+    networks.check(tmp_path)
+    assert networks._block == 1
+
+
+def test_a_graph_for_single_steps_gets_one_at_a_time(tmp_path: Path) -> None:
+    write_pair(tmp_path)
+    model = tiny_onnx.decoder_joint(Recipe())
+    model.graph.input[0].type.tensor_type.shape.dim[2].dim_value = 1
+    onnx.save(model, tmp_path / "decoder_joint-model.onnx")
+    networks = networks_of(tmp_path)
+    networks.check(tmp_path)
+    assert networks._block == 1
 
 
 def test_a_state_is_never_written_to(tmp_path: Path) -> None:
     networks = networks_of(write_pair(tmp_path))
     frames = networks.encode(babble(16_000))
     first = networks.predict(BLANK, None)
-    before = networks.joint(frames[0], first)
+    before = networks.joint(frames, first)
     second = networks.predict(3, first)
-    networks.joint(frames[1], second)
-    networks.joint(frames[2], networks.predict(4, second))
-    assert networks.joint(frames[0], first) == before
+    networks.joint(frames[1:], second)
+    networks.joint(frames[2:], networks.predict(4, second))
+    assert networks.joint(frames, networks.predict(BLANK, None)) == before
+    first.judged = None
+    assert networks.joint(frames, first) == before
     assert not any(array.any() for array in networks._zero_state)
 
 
 def test_the_probability_is_over_tokens_and_blank_without_durations(tmp_path: Path) -> None:
     networks = networks_of(write_pair(tmp_path))
-    frame = networks.encode(babble(16_000))[0]
+    frames = networks.encode(babble(16_000))
     prediction = networks.predict(BLANK, None)
-    decision = networks.joint(frame, prediction)
-    logits = networks._logits(frame, prediction).astype(np.float64)
+    decision = networks.joint(frames, prediction)
+    logits = networks._logits(frames[:1], prediction)[0].astype(np.float64)
+    assert decision.token != BLANK
     tokens = np.exp(logits[: BLANK + 1])
     assert decision.token == tokens.argmax()
     assert decision.probability == pytest.approx(tokens.max() / tokens.sum(), rel=1e-5)
@@ -291,8 +322,8 @@ def test_t9_large_logits_do_not_flatten_durations(tmp_path: Path) -> None:
     logits = np.full(BLANK + 1 + DURATIONS, -80, dtype=np.float32)
     logits[2] = 80
     logits[-1] = -79
-    networks._logits = lambda *_: logits  # type: ignore[method-assign]
-    decision = networks.joint(np.zeros(1, dtype=np.float32), networks.predict(BLANK, None))
+    networks._logits = lambda *_: logits[None]  # type: ignore[method-assign]
+    decision = networks.joint(np.zeros((1, 1), dtype=np.float32), networks.predict(BLANK, None))
     assert (decision.token, decision.duration_index) == (2, 4)
     assert decision.probability == 1.0
 
@@ -303,9 +334,9 @@ def test_a_logit_that_is_no_number_is_a_failure(tmp_path: Path, bad: float, plac
     networks = networks_of(write_pair(tmp_path))
     logits = np.zeros(BLANK + 1 + DURATIONS, dtype=np.float32)
     logits[place] = bad
-    networks._logits = lambda *_: logits  # type: ignore[method-assign]
+    networks._logits = lambda *_: logits[None]  # type: ignore[method-assign]
     with pytest.raises(BackendFailedError):
-        networks.joint(np.zeros(1, dtype=np.float32), networks.predict(BLANK, None))
+        networks.joint(np.zeros((1, 1), dtype=np.float32), networks.predict(BLANK, None))
 
 
 def test_audio_that_is_no_number_is_a_failure_not_a_text(tmp_path: Path) -> None:
@@ -318,7 +349,7 @@ def test_audio_that_is_no_number_is_a_failure_not_a_text(tmp_path: Path) -> None
 def test_a_runtime_failure_is_told_in_one_line(tmp_path: Path) -> None:
     networks = networks_of(write_pair(tmp_path))
     with pytest.raises(BackendFailedError) as raised:
-        networks.joint(np.zeros(3, dtype=np.float32), networks.predict(BLANK, None))
+        networks.joint(np.zeros((1, 3), dtype=np.float32), networks.predict(BLANK, None))
     assert "\n" not in raised.value.message
 
 

@@ -46,8 +46,8 @@ class Scripted:
         self.predicted.append(token)
         return (*(previous or ()), token)
 
-    def joint(self, frame: NDArray[np.float32], prediction: tuple[int, ...], /) -> Decision:
-        t = int(frame[0])
+    def joint(self, ahead: Frames, prediction: tuple[int, ...], /) -> Decision:
+        t = int(ahead[0, 0])
         said = self.visited.count(t)
         self.visited.append(t)
         steps = self.steps.get(t, ())
@@ -145,7 +145,7 @@ class Aliasing:
         self._buffer[0] = token if previous is None else previous[0] * 10 + token
         return self._buffer
 
-    def joint(self, frame: NDArray[np.float32], prediction: NDArray[np.float32], /) -> Decision:
+    def joint(self, ahead: Frames, prediction: NDArray[np.float32], /) -> Decision:
         said = {9.0: A + 1, 91.0: B + 1, 912.0: BLANK}  # the history, digit by digit
         return Decision(said[float(prediction[0])], 0.5, 1)
 

@@ -42,7 +42,7 @@ class Decision:
 
     token: int
     probability: float
-    """Softmax probability of the token over vocabulary and blank."""
+    """Softmax probability of the token over vocabulary and blank; nobody asks it of blank."""
     duration_index: int
     """Index into the model's durations, by its own logits alone."""
 
@@ -78,8 +78,13 @@ class Networks(Protocol[P]):
         """Step the predictor; `previous` None is the zero state."""
         ...
 
-    def joint(self, frame: NDArray[np.float32], prediction: P, /) -> Decision:
-        """Judge one encoder frame, shape (dimension,), beside one prediction."""
+    def joint(self, ahead: Frames, prediction: P, /) -> Decision:
+        """Judge `ahead[0]`, an encoder frame, beside one prediction.
+
+        `ahead` is what is left of one window's frames, so its length says where the search is. A
+        network may judge some frames behind the first in the same call and keep that with the
+        prediction: a blank leaves it as it is, so it is asked about them next.
+        """
         ...
 
 
@@ -89,7 +94,7 @@ def greedy(networks: Networks[P], frames: Frames) -> list[Emission]:
     prediction = networks.predict(networks.blank, None)
     t = symbols = 0
     while t < len(frames):
-        decision = networks.joint(frames[t], prediction)
+        decision = networks.joint(frames[t:], prediction)
         duration = networks.durations[decision.duration_index]
         if decision.token == networks.blank:
             duration = max(duration, 1)
