@@ -4,7 +4,7 @@ import platform
 from dataclasses import dataclass
 from pathlib import Path
 
-from parakeet_coreml.backends.base import BackendSpec
+from parakeet_coreml.backends.base import BackendSpec, Term
 from parakeet_coreml.store import locate
 
 
@@ -16,6 +16,9 @@ class ModelSelection:
     models_dir: str | None = None
     backend: str = "auto"
     compute_units: str | None = None
+    terms: tuple[Term, ...] = ()
+    boost: float = 1.0
+    language: str | None = None
 
     @property
     def backend_name(self) -> str:
@@ -44,6 +47,9 @@ class ModelSelection:
             models_dir=folder,
             blank=model.blank,
             durations=model.durations,
+            terms=self.terms,
+            boost=self.boost,
+            language=self.language or "",
         )
 
     def verify(self) -> None:

@@ -76,6 +76,20 @@ class Hypothesis:
 
 
 @dataclass(frozen=True, slots=True)
+class Term:
+    """A word or phrase the search prefers where it is in doubt."""
+
+    text: str
+    """As it is to be written, words parted by single spaces."""
+    spoken: str = ""
+    """As the model would write what it hears; empty where that is `text`."""
+    weight: float = 1.0
+    """Times the boost."""
+    place: str = ""
+    """Where the user wrote it: `line 3`, `--phrase`."""
+
+
+@dataclass(frozen=True, slots=True)
 class BackendSpec:
     """What a worker needs to open a backend; crosses the process border as JSON."""
 
@@ -96,6 +110,12 @@ class BackendSpec:
     """Windows answered or given up before this process started."""
     attempt: int = 0
     """Restarts already spent on the window that comes first, those while loading included."""
+    terms: tuple[Term, ...] = ()
+    """What `--vocabulary` and `--phrase` prefer."""
+    boost: float = 1.0
+    """How strongly; 0 only writes terms as they are to be written."""
+    language: str = ""
+    """Whose script the words keep to; empty for any."""
 
     def to_json(self) -> str:
         """Return the spec as one line of JSON."""
@@ -107,6 +127,7 @@ class BackendSpec:
         fields = json.loads(text)
         if fields.get("durations") is not None:
             fields["durations"] = tuple(fields["durations"])
+        fields["terms"] = tuple(Term(**term) for term in fields.get("terms", ()))
         return cls(**fields)
 
     def stated_durations(self) -> tuple[int, ...]:
@@ -143,6 +164,8 @@ class BackendInfo:
     the model has to be compiled first."""
     form: str | None = None
     """Of the model's files: `float32` or `int8`, `mlpackage` or `mlmodelc`, `bfloat16`, …"""
+    notes: tuple[tuple[str, str], ...] = ()
+    """Codes and messages of warnings: terms that cannot be spelled, a lock that locks nothing."""
 
 
 class Backend(Protocol):

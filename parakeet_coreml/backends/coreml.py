@@ -16,9 +16,11 @@ is Encoder_v2, which does not describe itself, and goes before an Encoder beside
 import os
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,7 +31,8 @@ from parakeet_coreml.backends.base import BackendInfo, BackendSpec
 from parakeet_coreml.backends.binding import Program
 from parakeet_coreml.backends.transducer.backend import HINT, Tally, TransducerBackend
 from parakeet_coreml.backends.transducer.mel import valid_frames
-from parakeet_coreml.backends.transducer.tdt import Decision, Frames
+from parakeet_coreml.backends.transducer.steering import Preferences
+from parakeet_coreml.backends.transducer.tdt import Candidates, Decision, Frames
 from parakeet_coreml.backends.transducer.vocab import Vocab, read_vocab
 from parakeet_coreml.errors import BackendFailedError, ModelMissingError, ModelUnusableError
 from parakeet_coreml.store.locate import default_models_dir, own_manifest
@@ -59,6 +62,7 @@ def open_coreml(spec: BackendSpec) -> tuple[TransducerBackend["Prediction"], Bac
     units, programs = _load(folder, spec)
     networks = CoreMLNetworks(programs, blank=blank, durations=spec.stated_durations())
     networks.check(spec.model)
+    preferences = Preferences.of(spec, vocab, blank, tells=networks.tells)
     took = time.perf_counter() - began
     info = BackendInfo(
         backend="coreml",
@@ -69,8 +73,11 @@ def open_coreml(spec: BackendSpec) -> tuple[TransducerBackend["Prediction"], Bac
         load_ms=round(took * 1000),
         warm=took < COLD if binding.runtime() == "coreml" else None,
         form=_form(folder),
+        notes=preferences.notes,
     )
-    backend = TransducerBackend(networks, vocab, max_samples=MODEL_WINDOW, tally=networks.tally)
+    backend = TransducerBackend(
+        networks, vocab, max_samples=MODEL_WINDOW, tally=networks.tally, preferences=preferences
+    )
     return backend, info
 
 
@@ -102,6 +109,8 @@ class CoreMLNetworks:
         self.tally = Tally()
         self._programs = programs
         self._one = np.ones(1, np.int32)
+        self.tells = False
+        """Whether the joint gives candidates, as v3's and 110m's and our own do; see `check`."""
         self._zeros = np.zeros(_state_shape(programs.decoder), np.float32)
 
     def encode(self, window: Samples, /) -> Frames:
@@ -154,6 +163,7 @@ class CoreMLNetworks:
             token=int(found["token_id"].item()),
             probability=float(found["token_prob"].item()),
             duration_index=int(found["duration"].item()),
+            candidates=_candidates(found),
         )
         if (
             not 0 <= decision.token <= self.blank
@@ -172,11 +182,19 @@ class CoreMLNetworks:
             frames = self.encode(np.zeros(SAMPLE_RATE, np.float32))
             if not len(frames):
                 raise ModelUnusableError(f"the encoder of '{model}' gives no frames", HINT)
-            self.joint(frames, self.predict(self.blank, None))
+            decision = self.joint(frames, self.predict(self.blank, None))
+            self.tells = decision.candidates is not None
         except BackendFailedError as error:
             raise ModelUnusableError(
                 f"the programs of '{model}' do not run: {error.message}", HINT
             ) from error
+
+
+def _candidates(found: Mapping[str, NDArray[Any]]) -> Candidates | None:
+    """Return the likeliest tokens, where the joint gives them."""
+    if "top_k_ids" not in found or "top_k_logits" not in found:
+        return None
+    return Candidates(found["top_k_logits"].reshape(-1), found["top_k_ids"].reshape(-1))
 
 
 # Loading

@@ -26,6 +26,7 @@ from parakeet_coreml.backends.transducer.backend import (
     check_logits,
 )
 from parakeet_coreml.backends.transducer.mel import BINS, log_mel, valid_frames
+from parakeet_coreml.backends.transducer.steering import Preferences
 from parakeet_coreml.backends.transducer.tdt import Decision, Frames
 from parakeet_coreml.backends.transducer.vocab import Vocab
 from parakeet_coreml.errors import BackendFailedError, ModelMissingError, ModelUnusableError
@@ -78,6 +79,8 @@ def open_mlx(spec: BackendSpec) -> tuple[TransducerBackend["Prediction"], Backen
     networks = MLXNetworks(model)
     networks.check(folder)
     device = mx.default_device()
+    vocab = Vocab(dict(enumerate(model.vocabulary)))
+    preferences = Preferences.of(spec, vocab, networks.blank, tells=True)
     info = BackendInfo(
         backend="mlx",
         model=spec.model,
@@ -86,10 +89,15 @@ def open_mlx(spec: BackendSpec) -> tuple[TransducerBackend["Prediction"], Backen
         max_samples=MODEL_WINDOW,
         load_ms=round((time.perf_counter() - began) * 1000),
         form=str(_dtype(model)).rpartition(".")[2],
+        notes=preferences.notes,
     )
-    vocab = Vocab(dict(enumerate(model.vocabulary)))
     backend = TransducerBackend(
-        networks, vocab, max_samples=MODEL_WINDOW, close=mx.clear_cache, tally=networks.tally
+        networks,
+        vocab,
+        max_samples=MODEL_WINDOW,
+        close=mx.clear_cache,
+        tally=networks.tally,
+        preferences=preferences,
     )
     return backend, info
 

@@ -29,6 +29,7 @@ from parakeet_coreml.backends.transducer.backend import (
     check_logits,
 )
 from parakeet_coreml.backends.transducer.mel import BINS, log_mel, valid_frames
+from parakeet_coreml.backends.transducer.steering import Preferences
 from parakeet_coreml.backends.transducer.tdt import Decision, Frames
 from parakeet_coreml.backends.transducer.vocab import Vocab, read_vocab
 from parakeet_coreml.errors import BackendFailedError, ModelMissingError, ModelUnusableError
@@ -98,6 +99,7 @@ def open_onnx(spec: BackendSpec) -> tuple[TransducerBackend["Prediction"], Backe
     _check_names(decoder_path, decoder, _DECODER_INPUTS, _DECODER_OUTPUTS)
     networks = OnnxNetworks(encoder, decoder, blank=blank, durations=spec.stated_durations())
     networks.check(folder)
+    preferences = Preferences.of(spec, vocab, blank, tells=True)
     info = BackendInfo(
         backend="onnx",
         model=spec.model,
@@ -106,8 +108,11 @@ def open_onnx(spec: BackendSpec) -> tuple[TransducerBackend["Prediction"], Backe
         max_samples=MODEL_WINDOW,
         load_ms=round((time.perf_counter() - began) * 1000),
         form="int8" if ".int8" in encoder_path.suffixes else "float32",
+        notes=preferences.notes,
     )
-    backend = TransducerBackend(networks, vocab, max_samples=MODEL_WINDOW, tally=networks.tally)
+    backend = TransducerBackend(
+        networks, vocab, max_samples=MODEL_WINDOW, tally=networks.tally, preferences=preferences
+    )
     return backend, info
 
 

@@ -54,6 +54,12 @@ json_option = click.option(
 )
 
 
+class Phrase(click.types.StringParamType):
+    """A term; in the environment one a line, since terms have spaces."""
+
+    envvar_list_splitter = "\n"
+
+
 _RECORDING_OPTIONS = (
     click.option(
         "--input",
@@ -77,6 +83,24 @@ _RECORDING_OPTIONS = (
     ),
     device_option,
     *_MODEL_OPTIONS,
+    click.option(
+        "--vocabulary",
+        metavar="FILE",
+        help="Terms to prefer, one a line: term, term<TAB>weight, written = as it sounds.",
+    ),
+    click.option(
+        "--phrase",
+        multiple=True,
+        type=Phrase(),
+        metavar="TEXT",
+        help="A term to prefer; repeatable.",
+    ),
+    click.option(
+        "--boost", type=float, default=1.0, help="How strongly terms are preferred, 0 to 4."
+    ),
+    click.option(
+        "--language", metavar="CODE", help="Keep to the script of a language, as pl; for v3."
+    ),
     click.option(
         "--chunk-seconds", type=float, default=15.0, help="Audio behind one line, 5 to 120."
     ),

@@ -14,7 +14,7 @@ import json
 import os
 import threading
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final, Protocol
 
 from parakeet_coreml import __version__
@@ -23,7 +23,14 @@ from parakeet_coreml.errors import ParakeetError, UsageError
 from parakeet_coreml.recognition.words import Word, confidence_of, text_of
 
 if TYPE_CHECKING:  # mypy holds the lines to the table; start-up does without it
-    from parakeet_coreml.protocol.types import ChunkLine, DoneLine, ErrorLine, HelloLine, TimedWord
+    from parakeet_coreml.protocol.types import (
+        ChunkLine,
+        DoneLine,
+        ErrorLine,
+        HelloLine,
+        TimedWord,
+        WrittenTerm,
+    )
 
 SCHEMA: Final = 1
 """Raised when a type or key is renamed, retyped or removed."""
@@ -99,11 +106,20 @@ def _cut(text: str) -> str:
 class JsonLines:
     """The lines of one recording for a host, `done` last and once."""
 
-    def __init__(self, put: Put, *, events: frozenset[str], meta: bool, words: bool) -> None:
+    def __init__(
+        self,
+        put: Put,
+        *,
+        events: frozenset[str],
+        meta: bool,
+        words: bool,
+        terms: Iterable[str] = (),
+    ) -> None:
         self._put = put
         self._events = events
         self._meta = meta
         self._words = words
+        self._terms = [*terms]
         self._lock = threading.Lock()
         self._texts: list[str] = []
         self._open = True
@@ -150,6 +166,8 @@ class JsonLines:
             }
             if self._meta:
                 line |= {"start_ms": to_ms(start), "end_ms": to_ms(stop)}
+            if self._meta and self._terms:
+                line["terms"] = _written(self._terms, words)
             if self._words and self._open:
                 timed: ChunkLine = {**line, "words": [_timed(word) for word in words]}
                 line = timed if len(encode(timed)) <= MAX_LINE else line
@@ -182,6 +200,15 @@ class JsonLines:
     def _write(self, fields: Mapping[str, object], *, droppable: bool = False) -> None:
         if self._open:
             self._put(encode(fields), droppable=droppable)
+
+
+def _written(terms: list[str], words: Sequence[Word]) -> "list[WrittenTerm]":
+    from parakeet_coreml.recognition.spotting import Spotter  # noqa: PLC0415  for few
+
+    return [
+        {"text": term.text, "start_ms": to_ms(term.start), "end_ms": to_ms(term.stop)}
+        for term in Spotter(terms).spotted(words)
+    ]
 
 
 def _timed(word: Word) -> "TimedWord":

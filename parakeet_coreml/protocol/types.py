@@ -15,6 +15,7 @@ WARNINGS = (
     "clock_drift",
     "input_left",
     "input_overflow",
+    "language",
     "long_file",
     "mic_silent",
     "model_loading",
@@ -24,6 +25,7 @@ WARNINGS = (
     "short_file",
     "stdin_closed",
     "unknown_command",
+    "vocabulary",
     "worker_restarted",
 )
 """Names a warning line may carry."""
@@ -52,6 +54,14 @@ class TimedWord(TypedDict):
     confidence: Share
 
 
+class WrittenTerm(TypedDict):
+    """A term of --vocabulary or --phrase among the words of a chunk, with --meta."""
+
+    text: str
+    start_ms: Time
+    end_ms: Time
+
+
 class ChunkLine(TypedDict):
     """The words that became certain with one window. They never change; silent windows too."""
 
@@ -62,6 +72,9 @@ class ChunkLine(TypedDict):
     elapsed_ms: Annotated[Count, "Decoding time behind this line."]
     start_ms: NotRequired[Annotated[Time, "With --meta: where its audio starts."]]
     end_ms: NotRequired[Annotated[Time, "With --meta: where its audio ends."]]
+    terms: NotRequired[
+        Annotated[list[WrittenTerm], "With --meta and terms to prefer: those among the words."]
+    ]
     words: NotRequired[
         Annotated[list[TimedWord], "With --words; left out where the line would pass 64 KiB."]
     ]
@@ -256,5 +269,5 @@ LINES = (
 )
 """Every line there is; the first three come without being asked for."""
 
-PARTS = (TimedWord, Account, Device, WindowSums)
+PARTS = (TimedWord, WrittenTerm, Account, Device, WindowSums)
 """What lines are made of."""

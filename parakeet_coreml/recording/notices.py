@@ -4,9 +4,11 @@ import threading
 from collections import deque
 from typing import TYPE_CHECKING
 
+from parakeet_coreml.backends.base import BackendInfo
 from parakeet_coreml.errors import ParakeetError
 from parakeet_coreml.host import stdio
 from parakeet_coreml.protocol.json_lines import JsonLines, Put, Value, parse_events
+from parakeet_coreml.recording import summary
 from parakeet_coreml.recording.options import Options
 
 if TYPE_CHECKING:  # words for people load only where a person reads
@@ -20,7 +22,8 @@ def report_of(options: Options, put: Put, stdout: int) -> "JsonLines | Text":
 
         return Text(put, screen=stdout if stdio.is_terminal(stdout) else None)
     events = parse_events(options.events)
-    return JsonLines(put, events=events, meta=options.meta, words=options.words)
+    terms = [term.text for term in options.terms]
+    return JsonLines(put, events=events, meta=options.meta, words=options.words, terms=terms)
 
 
 class Notices:
@@ -76,6 +79,12 @@ class Notices:
         """Say to a person that sound arrives."""
         if stdio.is_terminal(stdio.STDERR):
             self._say("Listening; Ctrl-C ends it")
+
+    def loaded(self, info: BackendInfo | None) -> None:
+        """Say that the model is ready, and what it cannot do of what it was asked."""
+        self.ready("model", summary.described(info))
+        for code, message in info.notes if info is not None else ():
+            self.warn(code, message)
 
     def ready(self, what: str, fields: dict[str, Value]) -> None:
         """Say that `capture` or `model` is ready."""

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 
 from parakeet_coreml.audio.samples import SAMPLE_RATE
+from parakeet_coreml.backends.base import Term
+from parakeet_coreml.backends.languages import SCRIPTS
 from parakeet_coreml.errors import UsageError
 from parakeet_coreml.host.stdio import STDOUT, is_terminal
 from parakeet_coreml.recognition.geometry import Geometry
@@ -17,6 +19,9 @@ MAX_SECONDS = 1e9
 
 MIN_QUIET = 0.5
 """Seconds without speech that may end a recording: less is a breath."""
+
+MAX_BOOST = 4.0
+"""Beyond it terms are written that nobody said; the search caps what it adds besides."""
 
 MAX_TAIL_MS = 1000
 """The longest that a microphone stays open after a stop."""
@@ -35,6 +40,10 @@ class Options:
     models_dir: str | None = None
     backend: str = "auto"
     compute_units: str | None = None
+    vocabulary: str | None = None
+    phrase: tuple[str, ...] = ()
+    boost: float = 1.0
+    language: str | None = None
     chunk_seconds: float = 15.0
     overlap_seconds: float = 2.0
     max_seconds: float | None = None
@@ -52,7 +61,24 @@ class Options:
     @property
     def selection(self) -> ModelSelection:
         """Which model, and who runs it."""
-        return ModelSelection(self.model, self.models_dir, self.backend, self.compute_units)
+        return ModelSelection(
+            self.model,
+            self.models_dir,
+            self.backend,
+            self.compute_units,
+            self.terms,
+            self.boost,
+            self.language,
+        )
+
+    @property
+    def terms(self) -> tuple[Term, ...]:
+        """The terms to prefer. Raises `UsageError` if they are none."""
+        if self.vocabulary is None and not self.phrase:
+            return ()
+        from parakeet_coreml.recording.terms import terms_of  # noqa: PLC0415  for few
+
+        return terms_of(self.vocabulary, self.phrase)
 
     @property
     def live(self) -> bool:
@@ -94,6 +120,13 @@ class Options:
             raise UsageError(f"--auto-stop must be {MIN_QUIET:g} s or more, not {self.auto_stop:g}")
         if not 0 <= self.tail_ms <= MAX_TAIL_MS:
             raise UsageError(f"--tail-ms must be from 0 to {MAX_TAIL_MS}, not {self.tail_ms}")
+        if not 0 <= self.boost <= MAX_BOOST:
+            raise UsageError(f"--boost must be from 0 to {MAX_BOOST:g}, not {self.boost:g}")
+        if self.language is not None and self.language not in SCRIPTS:
+            raise UsageError(
+                f"--language does not know '{self.language}'",
+                f"choose of {', '.join(sorted(SCRIPTS))}, or leave it out",
+            )
         if self.realtime and self.input == "-":
             raise UsageError(
                 "--realtime plays a file, not raw PCM", "its writer sets the pace; leave it out"

@@ -318,7 +318,7 @@ class Recording:
         self._info = info
         self._moved = time.monotonic()
         self._waterfall.mark("model")
-        self._notices.ready("model", summary.described(info))
+        self._notices.loaded(info)
 
     # On the thread `cut`, and where the host asks
 

@@ -29,8 +29,9 @@ import tiny_onnx
 
 from parakeet_coreml.audio.samples import MODEL_WINDOW, Samples
 from parakeet_coreml.backends.onnx import OnnxNetworks, _open_session
-from parakeet_coreml.backends.transducer.tdt import DURATIONS, Frames, greedy
+from parakeet_coreml.backends.transducer.tdt import Frames, greedy
 from parakeet_coreml.backends.transducer.vocab import read_vocab
+from parakeet_coreml.store.manifest import DURATIONS
 
 ROOT = Path(__file__).parent.parent.parent
 TINY = ROOT / "parakeet_coreml" / "tiny_en"

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from parakeet_coreml.audio.samples import FRAME, Samples
 from parakeet_coreml.backends.base import Hypothesis, Token, Work
-from parakeet_coreml.backends.transducer.tdt import Decision, Emission, Networks, greedy
+from parakeet_coreml.backends.transducer.steering import Preferences
+from parakeet_coreml.backends.transducer.tdt import Candidates, Decision, Emission, Networks, greedy
 from parakeet_coreml.backends.transducer.vocab import Vocab
 from parakeet_coreml.errors import BackendFailedError, ModelUnusableError
 
@@ -71,7 +72,7 @@ class Judged:
         token = self._tokens[row]
         logits = self._logits[row]
         sure = 1.0 if token == self._blank else probability(token, logits)
-        return Decision(token, sure, self._durations[row])
+        return Decision(token, sure, self._durations[row], Candidates(logits))
 
 
 def probability(token: int, logits: NDArray[np.float32]) -> float:
@@ -93,18 +94,20 @@ def check_logits(logits: NDArray[np.float32], networks: Networks[P], folder: Pat
 class TransducerBackend(Generic[P]):
     """Keeps the `Backend` protocol over given networks. Runtimes bring networks, not loops."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  each a part of it, by name
         self,
         networks: Networks[P],
         vocab: Vocab,
         *,
         max_samples: int,
+        preferences: Preferences | None = None,
         close: Callable[[], None] = lambda: None,
         tally: Tally | None = None,
     ) -> None:
         self._networks: Networks[P] | None = networks
         self._vocab = vocab
         self._max_samples = max_samples
+        self._preferences = preferences or Preferences(networks.blank)
         self._close = close
         self._tally = tally
 
@@ -124,16 +127,18 @@ class TransducerBackend(Generic[P]):
             raise ValueError("the backend is closed")
         if window.ndim != 1 or not 1 <= len(window) <= self._max_samples:
             raise ValueError(f"a window of shape {window.shape}, not of 1 to {self._max_samples}")
+        steering = self._preferences.for_window()
         tally = self._tally or Tally()
         tally.features, tally.predictor, tally.joint = None, 0, 0
         began = time.perf_counter()
         frames = self._networks.encode(window)
         encoded = time.perf_counter()
-        emissions = greedy(self._networks, frames)
+        emissions = greedy(self._networks, frames, steering)
         searched = time.perf_counter()
         tokens = (self._token(emission, len(window)) for emission in emissions)
         work = tally.work(encoded - began, searched - encoded) if self._tally else None
-        return Hypothesis(tuple(token for token in tokens if token.piece), work)
+        spoken = [token for token in tokens if token.piece]
+        return Hypothesis(tuple(self._preferences.written(spoken)), work)
 
     def close(self) -> None:
         """Let the networks go. A second call does nothing."""

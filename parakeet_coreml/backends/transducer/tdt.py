@@ -19,8 +19,8 @@ The corners, where implementations differ, are settled like this:
 * the predictor runs once for the start and once for each token, never for a blank.
 """
 
-from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from dataclasses import dataclass, field
+from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,10 +30,22 @@ from parakeet_coreml.audio.samples import Samples
 MAX_SYMBOLS = 10
 """Tokens allowed on one frame before the search is forced on."""
 
+PATIENCE = 12
+"""Frames without a token after which nothing more comes of a term that has begun: one second."""
+
 Frames = NDArray[np.float32]
 """Encoder output of shape (frames, dimension), valid frames only."""
 
 P = TypeVar("P")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Candidates:
+    """Tokens a joint network had in mind, with their logits, both of shape (n,)."""
+
+    logits: NDArray[np.float32]
+    ids: NDArray[np.int32] | None = None
+    """None where the logits are those of every token, blank last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +57,8 @@ class Decision:
     """Softmax probability of the token over vocabulary and blank; nobody asks it of blank."""
     duration_index: int
     """Index into the model's durations, by its own logits alone."""
+    candidates: Candidates | None = field(default=None, compare=False, repr=False)
+    """None where the network tells its choice alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,23 +102,133 @@ class Networks(Protocol[P]):
         ...
 
 
-def greedy(networks: Networks[P], frames: Frames) -> list[Emission]:
-    """Return the best token at each step, in order."""
-    emissions: list[Emission] = []
-    prediction = networks.predict(networks.blank, None)
-    t = symbols = 0
-    while t < len(frames):
-        decision = networks.joint(frames[t:], prediction)
-        duration = networks.durations[decision.duration_index]
-        if decision.token == networks.blank:
+class Steering(Protocol):
+    """Prefers some tokens to others within one window, and takes back what came to nothing.
+
+    Durations stay the model's.
+    """
+
+    @property
+    def trying(self) -> bool:
+        """Whether the model was led away from its own choice and it is open what comes of it."""
+        ...
+
+    @property
+    def failed(self) -> bool:
+        """Whether what was tried came to nothing."""
+        ...
+
+    def chosen(self, decision: Decision, /, *, led: bool) -> Decision:
+        """Return the decision, or one for another token; `led` False leaves it at the model's."""
+        ...
+
+    def emitted(self, token: int, /) -> None:
+        """Follow what was written."""
+        ...
+
+    def end(self) -> None:
+        """Nothing more comes for what is being tried: it has come about, or failed."""
+        ...
+
+    def mark(self) -> object:
+        """Return what `back` takes, before a token that was led to is written."""
+        ...
+
+    def back(self, mark: object, /) -> None:
+        """Forget all that was written since."""
+        ...
+
+
+def greedy(
+    networks: Networks[P], frames: Frames, steering: Steering | None = None
+) -> list[Emission]:
+    """Return the best token at each step, in order; with `steering`, where it leads."""
+    if steering is not None:
+        return _Steered(networks, frames, steering).emissions()
+    walk = _Walk(networks)
+    while walk.t < len(frames):
+        walk.step(networks.joint(frames[walk.t :], walk.prediction))
+    return walk.emissions
+
+
+class _Walk(Generic[P]):
+    """Where a search is."""
+
+    __slots__ = ("_durations", "_networks", "emissions", "prediction", "symbols", "t")
+
+    def __init__(self, networks: Networks[P]) -> None:
+        self._networks = networks
+        self._durations = networks.durations
+        self.emissions: list[Emission] = []
+        self.prediction = networks.predict(networks.blank, None)
+        self.t = self.symbols = 0
+
+    def step(self, decision: Decision) -> None:
+        """Write the token unless it is blank, and go on by the duration."""
+        duration = self._durations[decision.duration_index]
+        if decision.token == self._networks.blank:
             duration = max(duration, 1)
         else:
-            emissions.append(Emission(decision.token, t, duration, decision.probability))
-            prediction = networks.predict(decision.token, prediction)
-            symbols += 1
-            if duration == 0 and symbols >= MAX_SYMBOLS:
+            emission = Emission(decision.token, self.t, duration, decision.probability)
+            self.emissions.append(emission)
+            self.prediction = self._networks.predict(decision.token, self.prediction)
+            self.symbols += 1
+            if duration == 0 and self.symbols >= MAX_SYMBOLS:
                 duration = 1
         if duration:
-            t += duration
-            symbols = 0
-    return emissions
+            self.t += duration
+            self.symbols = 0
+
+
+class _Steered(Generic[P]):
+    """A search that is led away from the model's choice on trial.
+
+    A greedy search cannot pay back what a term was given that did not come about. This one returns
+    to where it was led away and goes the model's own way from there, so each place is tried once.
+    """
+
+    def __init__(self, networks: Networks[P], frames: Frames, steering: Steering) -> None:
+        self._networks = networks
+        self._frames = frames
+        self._steering = steering
+        self._walk = _Walk(networks)
+        self._saved: tuple[int, int, P, int, object] | None = None
+        """Where the model was led away: frame, symbols, prediction, emissions and mark."""
+
+    def emissions(self) -> list[Emission]:
+        """Search to the end."""
+        walk, steering, led = self._walk, self._steering, True
+        while walk.t < len(self._frames) or self._saved is not None:
+            if self._waits_in_vain():
+                steering.end()
+            else:
+                decision = self._networks.joint(self._frames[walk.t :], walk.prediction)
+                decision = steering.chosen(decision, led=led)
+                if steering.trying and self._saved is None:
+                    place = walk.t, walk.symbols, walk.prediction, len(walk.emissions)
+                    self._saved = *place, steering.mark()
+                walk.step(decision)
+                if decision.token != self._networks.blank:
+                    steering.emitted(decision.token)
+            led = not steering.failed
+            if not led:
+                self._return()
+            elif not steering.trying:
+                self._saved = None
+        return walk.emissions
+
+    def _waits_in_vain(self) -> bool:
+        """Whether what is tried has come to the end of the window, or of patience."""
+        walk = self._walk
+        if self._saved is None:
+            return False
+        since = walk.emissions[-1].frame if walk.emissions else walk.t
+        return walk.t >= len(self._frames) or walk.t - since > PATIENCE
+
+    def _return(self) -> None:
+        walk = self._walk
+        if self._saved is not None:
+            walk.t, walk.symbols, walk.prediction, count, mark = self._saved
+            del walk.emissions[count:]
+            self._steering.back(mark)
+            self._saved = None

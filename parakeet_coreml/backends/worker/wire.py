@@ -122,9 +122,18 @@ def info_from(fields: object) -> BackendInfo:
             "max_samples": int(most),
             "load_ms": int(ms),
             "warm": None | bool() as warm,
+            "notes": [*notes],
             **more,
         } if most > 0 <= ms and isinstance(form := more.get("form"), str | None):
-            return BackendInfo(backend, model, units, runtime, most, ms, warm, form)
+            said = tuple(_note_from(note) for note in notes)
+            return BackendInfo(backend, model, units, runtime, most, ms, warm, form, said)
+    raise BrokenError("the worker did not say what it loaded")
+
+
+def _note_from(fields: object) -> tuple[str, str]:
+    match fields:
+        case [str(code), str(message)]:
+            return code, message
     raise BrokenError("the worker did not say what it loaded")
 
 
