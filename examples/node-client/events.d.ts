@@ -15,6 +15,8 @@ export interface ChunkLine {
   start_ms?: number;
   /** With --meta: where its audio ends. */
   end_ms?: number;
+  /** With --meta and terms to prefer: those among the words. */
+  terms?: WrittenTerm[];
   /** With --words; left out where the line would pass 64 KiB. */
   words?: TimedWord[];
 }
@@ -155,15 +157,18 @@ export interface WarningLine {
     | "clock_drift"
     | "input_left"
     | "input_overflow"
+    | "language"
     | "long_file"
     | "mic_silent"
     | "model_loading"
     | "nan_samples"
     | "no_words"
     | "partial_sample"
+    | "script_drift"
     | "short_file"
     | "stdin_closed"
     | "unknown_command"
+    | "vocabulary"
     | "worker_restarted"
     | (string & {});
   /** For people; may be reworded. */
@@ -230,6 +235,15 @@ export interface TimedWord {
   end_ms: number;
   /** Mean token probability; uncalibrated. */
   confidence: number;
+}
+
+/** A term of --vocabulary or --phrase among the words of a chunk, with --meta. */
+export interface WrittenTerm {
+  text: string;
+  /** Milliseconds of audio since the first captured sample. */
+  start_ms: number;
+  /** Milliseconds of audio since the first captured sample. */
+  end_ms: number;
 }
 
 /** Samples at 16 kHz: captured = transcribed + silent + lost. Empty if nothing was captured. */

@@ -62,7 +62,7 @@ def open_coreml(spec: BackendSpec) -> tuple[TransducerBackend["Prediction"], Bac
     units, programs = _load(folder, spec)
     networks = CoreMLNetworks(programs, blank=blank, durations=spec.stated_durations())
     networks.check(spec.model)
-    preferences = Preferences.of(spec, vocab, blank, tells=networks.tells)
+    preferences = Preferences.of(spec, vocab.piece, blank, tells=networks.tells)
     took = time.perf_counter() - began
     info = BackendInfo(
         backend="coreml",

@@ -80,7 +80,7 @@ def open_mlx(spec: BackendSpec) -> tuple[TransducerBackend["Prediction"], Backen
     networks.check(folder)
     device = mx.default_device()
     vocab = Vocab(dict(enumerate(model.vocabulary)))
-    preferences = Preferences.of(spec, vocab, networks.blank, tells=True)
+    preferences = Preferences.of(spec, vocab.piece, networks.blank, tells=True)
     info = BackendInfo(
         backend="mlx",
         model=spec.model,

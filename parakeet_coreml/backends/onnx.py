@@ -99,7 +99,7 @@ def open_onnx(spec: BackendSpec) -> tuple[TransducerBackend["Prediction"], Backe
     _check_names(decoder_path, decoder, _DECODER_INPUTS, _DECODER_OUTPUTS)
     networks = OnnxNetworks(encoder, decoder, blank=blank, durations=spec.stated_durations())
     networks.check(folder)
-    preferences = Preferences.of(spec, vocab, blank, tells=True)
+    preferences = Preferences.of(spec, vocab.piece, blank, tells=True)
     info = BackendInfo(
         backend="onnx",
         model=spec.model,

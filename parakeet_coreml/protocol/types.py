@@ -22,6 +22,7 @@ WARNINGS = (
     "nan_samples",
     "no_words",
     "partial_sample",
+    "script_drift",
     "short_file",
     "stdin_closed",
     "unknown_command",

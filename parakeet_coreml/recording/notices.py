@@ -2,6 +2,7 @@
 
 import threading
 from collections import deque
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from parakeet_coreml.backends.base import BackendInfo
@@ -11,8 +12,9 @@ from parakeet_coreml.protocol.json_lines import JsonLines, Put, Value, parse_eve
 from parakeet_coreml.recording import summary
 from parakeet_coreml.recording.options import Options
 
-if TYPE_CHECKING:  # words for people load only where a person reads
+if TYPE_CHECKING:  # words for people load only where a person reads; NumPy after the microphone
     from parakeet_coreml.protocol.text import Text
+    from parakeet_coreml.recognition.pipeline import Line
 
 
 def report_of(options: Options, put: Put, stdout: int) -> "JsonLines | Text":
@@ -84,7 +86,27 @@ class Notices:
         """Say that the model is ready, and what it cannot do of what it was asked."""
         self.ready("model", summary.described(info))
         for code, message in info.notes if info is not None else ():
-            self.warn(code, message)
+            if code == "language":
+                self.warn("language", message)
+            else:
+                self.warn("vocabulary", message)
+
+    def followed(self, lines: "Iterable[Line]", language: str | None) -> "Iterator[Line]":
+        """Pass lines on, and warn once if their script changes and no language keeps it."""
+        from parakeet_coreml.backends.languages import main_script  # noqa: PLC0415  not at the start
+
+        first = ""
+        for line in lines:
+            yield line
+            script = main_script(word.text for word in line.words) if language is None else ""
+            if script and first not in {"", script}:
+                language = "told"
+                self.warn(
+                    "script_drift",
+                    f"the words went from {first.title()} to {script.title()} letters;"
+                    " --language keeps to one script",
+                )
+            first = first or script
 
     def ready(self, what: str, fields: dict[str, Value]) -> None:
         """Say that `capture` or `model` is ready."""

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 from parakeet_coreml.audio.samples import SAMPLE_RATE
 from parakeet_coreml.backends.base import Term
-from parakeet_coreml.backends.languages import SCRIPTS
 from parakeet_coreml.errors import UsageError
 from parakeet_coreml.host.stdio import STDOUT, is_terminal
 from parakeet_coreml.recognition.geometry import Geometry
@@ -122,13 +121,20 @@ class Options:
             raise UsageError(f"--tail-ms must be from 0 to {MAX_TAIL_MS}, not {self.tail_ms}")
         if not 0 <= self.boost <= MAX_BOOST:
             raise UsageError(f"--boost must be from 0 to {MAX_BOOST:g}, not {self.boost:g}")
-        if self.language is not None and self.language not in SCRIPTS:
-            raise UsageError(
-                f"--language does not know '{self.language}'",
-                f"choose of {', '.join(sorted(SCRIPTS))}, or leave it out",
-            )
+        self._check_language()
         if self.realtime and self.input == "-":
             raise UsageError(
                 "--realtime plays a file, not raw PCM", "its writer sets the pace; leave it out"
             )
         return geometry
+
+    def _check_language(self) -> None:
+        if self.language is None:
+            return
+        from parakeet_coreml.backends.languages import SCRIPTS  # noqa: PLC0415  for few
+
+        if self.language not in SCRIPTS:
+            raise UsageError(
+                f"--language does not know '{self.language}'",
+                f"choose of {', '.join(sorted(SCRIPTS))}, or leave it out",
+            )

@@ -241,7 +241,7 @@ class Recording:
         backend = self._backend or self._open_in_process(self._spec)
         lines = self._lines(backend)
         self._await_model()
-        for line in lines:
+        for line in self._notices.followed(lines, self._options.language):
             self._moved = time.monotonic()
             self._report.chunk(line.words, elapsed=line.elapsed, start=line.start, stop=line.stop)
             self._index += 1

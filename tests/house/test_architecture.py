@@ -34,7 +34,7 @@ ROOMS = (
 )
 """From the bottom up: a room imports itself and rooms below it; a line's modules are beside."""
 
-INNER = {"backends": ("base", "transducer", "reference", "*", "registry", "worker")}
+INNER = {"backends": ("base", "languages", "transducer", "reference", "*", "registry", "worker")}
 """Rooms in a room, from the bottom up; `*` is whatever has no place of its own."""
 
 OPENED_BY_NAME = {"backends.coreml", "backends.mlx", "backends.onnx", "backends.scripted"}
@@ -62,7 +62,11 @@ PURE = {
     "audio.ogg",
     "audio.pace",
     "audio.samples",
+    "backends.languages",
+    "backends.transducer.bias",
     "backends.transducer.mel",
+    "backends.transducer.script",
+    "backends.transducer.steering",
     "backends.transducer.tdt",
     "recognition.crossing",
     "recognition.endpoint",
@@ -70,6 +74,7 @@ PURE = {
     "recognition.geometry",
     "recognition.live",
     "recognition.merge",
+    "recognition.spotting",
     "recognition.tape",
     "recognition.windows",
     "recognition.words",

@@ -1,7 +1,7 @@
 """What the user prefers, brought to bear on the search: terms and a script. Pure."""
 
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
@@ -21,7 +21,6 @@ from parakeet_coreml.backends.transducer.bias import (
 )
 from parakeet_coreml.backends.transducer.script import Lock
 from parakeet_coreml.backends.transducer.tdt import Decision
-from parakeet_coreml.backends.transducer.vocab import Vocab
 from parakeet_coreml.errors import BackendFailedError
 
 NAMED = 8
@@ -43,11 +42,16 @@ class Preferences:
     notes: tuple[Note, ...] = ()
 
     @classmethod
-    def of(cls, spec: BackendSpec, vocab: Vocab, blank: int, *, tells: bool) -> "Preferences":
-        """Make of a spec what its model can do; `tells`: its joint gives candidates."""
+    def of(
+        cls, spec: BackendSpec, piece: Callable[[int], str], blank: int, *, tells: bool
+    ) -> "Preferences":
+        """Make of a spec what its model can do: its pieces by token, blank behind them.
+
+        `tells`: its joint gives candidates.
+        """
         if not spec.terms and not spec.language:
             return cls(blank)
-        pieces = {token: vocab.piece(token) for token in range(blank)}
+        pieces = {token: piece(token) for token in range(blank)}
         notes: list[Note] = []
         if not tells:
             notes.append(("vocabulary" if spec.terms else "language", _MUTE))

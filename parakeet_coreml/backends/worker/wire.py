@@ -122,19 +122,22 @@ def info_from(fields: object) -> BackendInfo:
             "max_samples": int(most),
             "load_ms": int(ms),
             "warm": None | bool() as warm,
-            "notes": [*notes],
             **more,
         } if most > 0 <= ms and isinstance(form := more.get("form"), str | None):
-            said = tuple(_note_from(note) for note in notes)
-            return BackendInfo(backend, model, units, runtime, most, ms, warm, form, said)
+            notes = _notes_from(more.get("notes", []))
+            return BackendInfo(backend, model, units, runtime, most, ms, warm, form, notes)
     raise BrokenError("the worker did not say what it loaded")
 
 
-def _note_from(fields: object) -> tuple[str, str]:
-    match fields:
-        case [str(code), str(message)]:
-            return code, message
-    raise BrokenError("the worker did not say what it loaded")
+def _notes_from(fields: object) -> tuple[tuple[str, str], ...]:
+    notes: list[tuple[str, str]] = []
+    for note in fields if isinstance(fields, list) else [fields]:
+        match note:
+            case [str(code), str(message)]:
+                notes.append((code, message))
+            case _:
+                raise BrokenError("the worker did not say what it loaded")
+    return tuple(notes)
 
 
 def error_from(fields: object) -> ParakeetError:
