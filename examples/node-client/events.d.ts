@@ -163,6 +163,7 @@ export interface WarningLine {
     | "model_loading"
     | "nan_samples"
     | "no_words"
+    | "other_device"
     | "partial_sample"
     | "script_drift"
     | "short_file"

@@ -3,6 +3,7 @@
 import itertools
 import os
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -80,6 +81,22 @@ def _queried(sounddevice: Any) -> list[dict[str, Any]]:  # noqa: ANN401  soundde
             except (sounddevice.PortAudioError, ValueError):
                 return found
         raise AssertionError from None
+
+
+def first_there(
+    devices: list[DeviceInfo], wanted: Sequence[str]
+) -> tuple[DeviceInfo, NoDeviceError | None]:
+    """Return the first of several that is there, and what is wrong with the very first.
+
+    Without one it is the default. Raises `NoDeviceError` of the very first if none is there.
+    """
+    wrong: NoDeviceError | None = None
+    for one in wanted or (None,):
+        try:
+            return chosen(devices, one), wrong
+        except NoDeviceError as error:
+            wrong = wrong or error
+    raise wrong or NoDeviceError("no microphone was asked for", HINT)
 
 
 def chosen(devices: list[DeviceInfo], wanted: str | None) -> DeviceInfo:

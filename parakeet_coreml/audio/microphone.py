@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from parakeet_coreml.audio.devices import HINT, chosen, inputs
+from parakeet_coreml.audio.devices import HINT, DeviceInfo, first_there, inputs
 from parakeet_coreml.audio.pace import Pace
 from parakeet_coreml.audio.portaudio import library, one_line, within
 from parakeet_coreml.audio.samples import MAX_RATE, MIN_RATE, noise
@@ -91,13 +91,14 @@ not catch up afterwards (measured 2026-11 with PortAudio 19.6, PulseAudio 16.1).
 class Microphone:
     """A microphone, mono at its native rate.
 
-    `device` is an index, a name, or a part of one name in any case; None is the system's default.
+    `device` is an index, a name, or a part of one name in any case, or several of these, of which
+    the first that is there counts; None is the system's default.
     `warn`, and `begun` with the first samples, are called from another thread.
     """
 
     def __init__(
         self,
-        device: str | None,
+        device: str | tuple[str, ...] | None,
         *,
         warn: Warn,
         begun: Callable[[], None] = lambda: None,
@@ -113,7 +114,10 @@ class Microphone:
         """Seconds after which sound is handed over; at once after `stop`."""
         self.lost_samples = 0
         """Samples at `rate` that the device lost by overflow, as far as the clock can tell."""
-        self._device = device
+        self._devices = (device,) if isinstance(device, str) else device or ()
+        self.channel: int | None = None
+        """The one that is heard, from 1; None leaves it to the system to make one of them."""
+        self._opened = 1  # channels
         self._warn = warn
         self._begun: Callable[[], None] | None = begun
         self._open_timeout = open_timeout
@@ -153,9 +157,11 @@ class Microphone:
 
         self._check_rate()
         for item in self._waiting():
-            yield (
-                noise(item, NOISE_RMS) if isinstance(item, int) else np.frombuffer(item, np.float32)
-            )
+            if isinstance(item, int):
+                yield noise(item, NOISE_RMS)
+            else:
+                heard = np.frombuffer(item, np.float32).reshape(-1, self._opened)
+                yield np.ascontiguousarray(heard[:, (self.channel or 1) - 1])
         if self._failure and not self._closed:
             raise DeviceLostError(
                 f"the microphone {self.name!r} stopped: {self._failure}",
@@ -186,13 +192,14 @@ class Microphone:
         """Find the device, open it and start it."""
         sounddevice = library()
         try:
-            info = chosen(inputs(), self._device)
+            info, wrong = first_there(inputs(), self._devices)
             if not (math.isfinite(info.rate) and info.rate > 0):
                 raise NoDeviceError(f"{info.name!r} claims a rate of {info.rate} Hz", HINT)
+            self._opened = self._channels_of(info)
             stream = sounddevice.RawInputStream(
                 device=info.index,
                 samplerate=round(info.rate),
-                channels=1,
+                channels=self._opened,
                 dtype="float32",
                 latency=LATENCY.get(sys.platform, "high"),
             )
@@ -200,10 +207,26 @@ class Microphone:
         except (sounddevice.PortAudioError, ValueError) as error:
             raise NoDeviceError(f"cannot open the microphone: {one_line(error)}", HINT) from error
         self.rate, self.name = round(info.rate), info.name
+        if wrong is not None:
+            self._warn("other_device", f"{wrong.message}; recording from {info.name!r}")
         self._pace = Pace(self.rate, time.monotonic())
         self._stream = stream
         if self._closed:  # too late: the caller has given up on us
             stream.close()
+
+    def _channels_of(self, info: DeviceInfo) -> int:
+        """Return how many channels to open. Raises `NoDeviceError` without the one asked for.
+
+        One alone is made of all by the system, so the first is asked for with its neighbour.
+        """
+        if self.channel is None:
+            return 1
+        if self.channel > info.channels:
+            raise NoDeviceError(
+                f"{info.name!r} has {info.channels} channels, no channel {self.channel}",
+                "choose another --channel, or mix",
+            )
+        return min(info.channels, max(2, self.channel))
 
     def _check_rate(self) -> None:
         """Refuse a rate that the resampler must not see."""

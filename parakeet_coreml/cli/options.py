@@ -55,7 +55,7 @@ json_option = click.option(
 
 
 class Phrase(click.types.StringParamType):
-    """A term; in the environment one a line, since terms have spaces."""
+    """A term or a name; in the environment one a line, since they have spaces."""
 
     envvar_list_splitter = "\n"
 
@@ -81,7 +81,16 @@ _RECORDING_OPTIONS = (
         default="s16le",
         help="Encoding of raw PCM.",
     ),
-    device_option,
+    click.option(
+        "--device",
+        multiple=True,
+        type=Phrase(),
+        metavar="NAME|INDEX",
+        help="Microphone; part of its name will do. Of several the first that is there.",
+    ),
+    click.option(
+        "--channel", default="mix", metavar="N|mix", help="Of several channels: one, or all mixed."
+    ),
     *_MODEL_OPTIONS,
     click.option(
         "--vocabulary",

@@ -21,6 +21,7 @@ WARNINGS = (
     "model_loading",
     "nan_samples",
     "no_words",
+    "other_device",
     "partial_sample",
     "script_drift",
     "short_file",

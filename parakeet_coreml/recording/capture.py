@@ -98,7 +98,7 @@ class Capture:
             while (source := self.source) is not None:
                 if self._options.input != "mic":
                     self._watcher.sounds(source)
-                for block in heard(source, counts):
+                for block in heard(source, counts, self._options.channel_number):
                     yield block[: self.left]
                     self.left -= len(block)
                     if self.left <= 0:

@@ -19,6 +19,9 @@ MAX_SECONDS = 1e9
 MIN_QUIET = 0.5
 """Seconds without speech that may end a recording: less is a breath."""
 
+MAX_CHANNELS = 32
+"""Of a file or a microphone."""
+
 MAX_BOOST = 4.0
 """Beyond it terms are written that nobody said; the search caps what it adds besides."""
 
@@ -34,7 +37,8 @@ class Options:
     realtime: bool = False
     input_rate: int = SAMPLE_RATE
     input_encoding: str = "s16le"
-    device: str | None = None
+    device: str | tuple[str, ...] | None = None
+    channel: str = "mix"
     model: str = "v3"
     models_dir: str | None = None
     backend: str = "auto"
@@ -103,6 +107,18 @@ class Options:
             return self.max_seconds
         return LIVE_SECONDS if self.live or self.input == "-" else MAX_SECONDS
 
+    @property
+    def channel_number(self) -> int | None:
+        """The channel to hear, from 1; None is all of them. Raises `UsageError`."""
+        if self.channel == "mix":
+            return None
+        number = int(self.channel) if self.channel in map(str, range(1, MAX_CHANNELS + 1)) else 0
+        if number:
+            return number
+        raise UsageError(
+            f"--channel must be mix or a number from 1 to {MAX_CHANNELS}, not '{self.channel}'"
+        )
+
     def geometry(self) -> Geometry:
         """Return how the recording is cut, all of it checked.
 
@@ -119,6 +135,7 @@ class Options:
             raise UsageError(f"--auto-stop must be {MIN_QUIET:g} s or more, not {self.auto_stop:g}")
         if not 0 <= self.tail_ms <= MAX_TAIL_MS:
             raise UsageError(f"--tail-ms must be from 0 to {MAX_TAIL_MS}, not {self.tail_ms}")
+        _ = self.channel_number
         if not 0 <= self.boost <= MAX_BOOST:
             raise UsageError(f"--boost must be from 0 to {MAX_BOOST:g}, not {self.boost:g}")
         self._check_language()

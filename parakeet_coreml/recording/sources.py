@@ -28,6 +28,7 @@ def open_source(
         from parakeet_coreml.audio.microphone import LIVE_POLL, Microphone  # noqa: PLC0415  lazy
 
         microphone = Microphone(options.device, warn=warn, begun=lambda: begun(microphone))
+        microphone.channel = options.channel_number
         if watched:
             microphone.poll = LIVE_POLL
         microphone.open()
@@ -35,6 +36,7 @@ def open_source(
     if options.input == "-":
         from parakeet_coreml.audio.pcm import PcmSource  # noqa: PLC0415  lazy
 
+        _check_channel(options, 1)
         rate, encoding = options.input_rate, options.input_encoding
         return PcmSource(stdio.STDIN, rate=rate, encoding=encoding, warn=warn)
     if _is_pipe(options.input):
@@ -44,10 +46,27 @@ def open_source(
             raise UsageError(
                 "--realtime plays a file, not a pipe", "its writer sets the pace; leave it out"
             )
+        if options.channel_number is not None:
+            raise UsageError("--channel needs a file, not a pipe", "leave it out, or say mix")
         return PipeSource(options.input, warn=warn)
     from parakeet_coreml.audio.file import FileSource  # noqa: PLC0415  lazy
 
-    return FileSource(options.input, realtime=options.realtime, warn=warn)
+    file = FileSource(options.input, realtime=options.realtime, warn=warn)
+    try:
+        _check_channel(options, file.channels)
+    except UsageError:
+        file.close()
+        raise
+    return file
+
+
+def _check_channel(options: Options, channels: int) -> None:
+    """Raise `UsageError` if a file lacks the channel that was asked for."""
+    if options.channel_number is not None and options.channel_number > channels:
+        raise UsageError(
+            f"'{options.input}' has {channels} channel{'s' * (channels > 1)},"
+            f" no channel {options.channel_number}"
+        )
 
 
 def _is_pipe(path: str) -> bool:
@@ -59,12 +78,19 @@ def _is_pipe(path: str) -> bool:
     return stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)
 
 
-def heard(source: Source, counts: "Counts") -> "Iterator[Samples]":
-    """Return a source's sound at 16 kHz. Waits for a first block: a stream's rate comes with it."""
+def heard(source: Source, counts: "Counts", channel: int | None = None) -> "Iterator[Samples]":
+    """Return a source's sound at 16 kHz, of one channel, from 1, or of all mixed.
+
+    Waits for a first block: a stream's rate comes with it.
+    """
     from parakeet_coreml.audio.resample import to_16k  # noqa: PLC0415  NumPy loads here
 
     blocks = source.blocks()
     first = next(blocks, None)
     if first is None:
         return iter(())
-    return to_16k(itertools.chain((first,), blocks), source.rate, counts=counts)
+    whole = itertools.chain((first,), blocks)
+    if channel is None:
+        return to_16k(whole, source.rate, counts=counts)
+    one = (block if block.ndim == 1 else block[:, channel - 1] for block in whole)
+    return to_16k(one, source.rate, counts=counts)

@@ -1,0 +1,85 @@
+"""One channel of several, and one microphone of several."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from parakeet_coreml.audio.devices import DeviceInfo, first_there
+from parakeet_coreml.audio.microphone import Microphone
+from parakeet_coreml.audio.resample import Counts
+from parakeet_coreml.errors import NoDeviceError, UsageError
+from parakeet_coreml.recording.options import Options
+from parakeet_coreml.recording.sources import heard, open_source
+
+
+def stereo(folder: Path) -> Path:
+    tone = np.sin(np.arange(16_000) / 5).astype(np.float32)
+    sound = np.stack([0.5 * tone, 0.1 * tone[::-1]], axis=1)
+    soundfile.write(folder / "two.wav", sound, 16_000, subtype="FLOAT")
+    return folder / "two.wav"
+
+
+def samples(path: Path, channel: str) -> np.ndarray:
+    options = Options(input=str(path), channel=channel)
+    source = open_source(options, warn=lambda *_: None, begun=lambda _: None, watched=False)
+    return np.concatenate([*heard(source, Counts(), options.channel_number)])
+
+
+def test_the_channel_that_was_asked_for_is_heard(tmp_path: Path) -> None:
+    path = stereo(tmp_path)
+    both, _ = soundfile.read(path, dtype="float32")
+    np.testing.assert_array_equal(samples(path, "1"), both[:, 0])
+    np.testing.assert_array_equal(samples(path, "2"), both[:, 1])
+    np.testing.assert_allclose(samples(path, "mix"), both.mean(axis=1), atol=1e-6)
+
+
+def test_a_channel_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="has 2 channels, no channel 3"):
+        samples(stereo(tmp_path), "3")
+    with pytest.raises(UsageError, match="has 1 channel, no channel 2"):
+        open_source(
+            Options(input="-", channel="2"),
+            warn=lambda *_: None,
+            begun=lambda _: None,
+            watched=False,
+        )
+
+
+@pytest.mark.parametrize("channel", ["0", "33", "-1", "left", "", "1.0", "٣", "01"])
+def test_what_is_no_channel_is_refused(channel: str) -> None:
+    with pytest.raises(UsageError, match="--channel must be mix or a number from 1 to 32"):
+        Options(channel=channel).geometry()
+
+
+HOOK = DeviceInfo(0, "Hook", "ALSA", 2, 48_000.0, is_default=False)
+DESK = DeviceInfo(1, "Desk", "ALSA", 1, 48_000.0, is_default=True)
+
+
+def test_the_first_microphone_that_is_there_is_taken() -> None:
+    assert first_there([HOOK, DESK], ()) == (DESK, None)
+    assert first_there([HOOK, DESK], ("hook", "desk")) == (HOOK, None)
+    found, wrong = first_there([HOOK, DESK], ("lapel", "7", "hook"))
+    assert (found, wrong and wrong.message) == (HOOK, "no microphone 'lapel'")
+
+
+def test_without_any_of_them_the_first_is_missed() -> None:
+    with pytest.raises(NoDeviceError, match="'lapel'"):
+        first_there([HOOK, DESK], ("lapel", "boom"))
+
+
+@pytest.mark.parametrize(("channel", "opened"), [(None, 1), (1, 2), (2, 2)])
+def test_a_microphone_is_opened_with_the_channels_it_takes(
+    channel: int | None, opened: int
+) -> None:
+    microphone = Microphone(("hook", "desk"), warn=lambda *_: None)
+    microphone.channel = channel
+    assert microphone._channels_of(HOOK) == opened
+
+
+def test_a_microphone_without_the_channel_is_no_device() -> None:
+    microphone = Microphone(None, warn=lambda *_: None)
+    microphone.channel = 2
+    with pytest.raises(NoDeviceError, match="has 1 channels, no channel 2"):
+        microphone._channels_of(DESK)
