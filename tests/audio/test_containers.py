@@ -342,6 +342,28 @@ def test_what_is_not_read_is_named_with_the_command_that_converts_it(
     )
 
 
+def ogg_page(packet: bytes) -> bytes:
+    """Return the first and only page of an Ogg file. RFC 3533, 6."""
+    head = b"OggS\0\6" + bytes(8) + b"\1\0\0\0" + bytes(8)
+    page = bytearray(head + bytes((1, len(packet))) + packet)
+    register = 0
+    for byte in page:
+        register ^= byte << 24
+        for _ in range(8):
+            register = (register << 1 ^ 0x04C1_1DB7 * (register >> 31)) & 0xFFFF_FFFF
+    page[22:26] = register.to_bytes(4, "little")
+    return bytes(page)
+
+
+def test_flac_in_ogg_that_breaks_off_names_the_command_that_converts_it(tmp_path: Path) -> None:
+    path = tmp_path / "sound.oga"
+    flac = encoded(SOUND, format="FLAC")
+    path.write_bytes(ogg_page(b"\x7fFLAC\1\0\0\1" + flac[:42]) + bytes(5_000))
+    with pytest.raises(UsageError, match="is not a sound file") as caught:
+        FileSource(path, realtime=False, warn=lambda *_: None)
+    assert caught.value.hint.startswith("convert it: ffmpeg -i sound.oga ")
+
+
 def test_a_midi_sample_dump_is_no_speech(tmp_path: Path) -> None:
     path = tmp_path / "sound"
     path.write_bytes(encoded(SOUND[:2_000], format="SDS", subtype="PCM_16"))
