@@ -109,6 +109,11 @@ def _schema(features: Any) -> list[dict[str, str]]:
     ]
 
 
+def user_info(reason: str) -> str:
+    """Return what coremltools' `handleError` throws: an NSError's `userInfo`, printed by Apple."""
+    return f'{{\n    NSLocalizedDescription = "{reason}";\n    NSFilePath = "/models";\n}}'
+
+
 class MLModelProxy:
     """`_MLModelProxy` of libcoremlpython."""
 
@@ -138,7 +143,7 @@ class MLModelProxy:
         if not path.rstrip("/").endswith(".mlmodelc"):
             path = self.compileModel(path)
         if units in self.refuse:
-            raise RuntimeError(f"Error loading model for {units}\n0  CoreML  0x0001 stack")
+            raise RuntimeError(user_info(f"Error loading model for {units}"))
         MLModelProxy.loaded.append((path, units))
         self._program = Evaluator(Path(path) / "standin.mlpackage")
 
@@ -153,7 +158,7 @@ class MLModelProxy:
         _match("predict", arguments, (dict, type(None)))
         (inputs, _) = arguments
         if self.fail:
-            raise RuntimeError(f"{self.fail}\nsecond line")
+            raise RuntimeError(user_info(self.fail))
         features = self._program.description.inputs
         for name, array in inputs.items():
             _accept(name, array, features)
