@@ -1,0 +1,149 @@
+"""Stop to `done` of the real recorder, after a pause and in a word, whatever a window costs.
+
+    python tests/bench/stops.py [--stops 20] [--long]
+
+Recordings are made here: phrases of tone words with pauses, played in real time, heard by the
+scripted backend, which takes 26, 60, 300 or 2,000 ms a window. `--long` adds one stop each in a
+recording of 10 min. What is printed is what a host sees: from the line `stop` to the line `done`.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tests" / "host"))
+sys.path.insert(0, str(ROOT / "tests"))
+
+from recorder import BURST, TONES, WORDS  # noqa: E402  what tests hear
+
+RATE = 16_000
+WINDOWS = (26, 60, 300, 2_000)
+"""Milliseconds a window may take."""
+
+PHRASE, GAP, PAUSE = 5, 0.15, 4.0
+"""Words of a phrase, seconds between them, and after it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Phrase:
+    """Where a phrase lies in a recording, in seconds."""
+
+    start: float
+    stop: float
+
+
+def recording(seconds: float) -> tuple[np.ndarray, list[Phrase]]:
+    """Return tone words in phrases, and where these are."""
+    audio = np.random.default_rng(1).normal(0, 1e-4, round(seconds * RATE))
+    phrases, at, word = [], 1.0, 0
+    while at + PHRASE * (BURST + GAP) + PAUSE < seconds:
+        start = at
+        for _ in range(PHRASE):
+            hz = TONES[WORDS[word % len(WORDS)]]
+            span = np.arange(round(BURST * RATE)) / RATE
+            first = round(at * RATE)
+            audio[first : first + len(span)] += 0.3 * np.sin(2 * np.pi * hz * span)
+            at, word = at + BURST + GAP, word + 1
+        phrases.append(Phrase(start, at - GAP))
+        at += PAUSE - GAP
+    return audio, phrases
+
+
+def stopped(wav: Path, script: Path, at: float, *extra: str) -> tuple[float, str]:
+    """Play a file, stop it at a second of its audio; return ms until `done`, and the text."""
+    command = [sys.executable, "-P", "-m", "parakeet_coreml", "progressive-record"]
+    options = ["--input", str(wav), "--realtime", "--backend", "scripted", "--model", str(script)]
+    process = subprocess.Popen(
+        [*command, *options, "--events", "ready", *extra],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        cwd=ROOT,
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    begun = 0.0
+    for line in process.stdout:
+        if json.loads(line).get("what") == "capture":
+            begun = time.monotonic()
+        if json.loads(line).get("what") == "model":
+            break
+    time.sleep(max(0.0, begun + at - time.monotonic()))
+    told = time.monotonic()
+    process.stdin.write(b"stop\n")
+    process.stdin.flush()
+    for line in process.stdout:
+        fields = json.loads(line)
+        if fields["type"] == "done":
+            took = (time.monotonic() - told) * 1000
+            process.wait()
+            return took, str(fields["full_text"])
+    raise RuntimeError(f"it ended without a last line: {process.wait()}")
+
+
+def script_of(folder: Path, milliseconds: int) -> Path:
+    """Write the script of a backend that takes so long."""
+    tones = {str(hz): word for word, hz in TONES.items()}
+    path = folder / f"script{milliseconds}.json"
+    path.write_text(json.dumps({"tones": tones, "delay_s": milliseconds / 1000}))
+    return path
+
+
+def after_a_pause(phrase: Phrase, window: int) -> float:
+    """Return when a stop falls 0.5 s and a window into the pause behind a phrase."""
+    wait = 0.8 if window > 1000 else 0.5
+    return phrase.stop + wait + window / 1000
+
+
+def row(name: str, times: list[float]) -> str:
+    """Return one row of the table."""
+    p50, p95 = np.percentile(times, [50, 95])
+    return f"| {name} | {len(times)} | {p50:.0f} | {p95:.0f} | {max(times):.0f} |"
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--stops", type=int, default=20, help="of each kind")
+    parser.add_argument("--together", type=int, default=4, help="recordings at a time")
+    parser.add_argument("--long", action="store_true", help="and in recordings of 10 min")
+    options = parser.parse_args()
+    print(f"load {os.getloadavg()[0]:.1f}, {os.cpu_count()} cores, {options.together} at a time\n")
+    print("| stop → `done`, ms | n | p50 | p95 | most |\n|---|--:|--:|--:|--:|")
+    with tempfile.TemporaryDirectory() as name, ThreadPoolExecutor(options.together) as pool:
+        folder = Path(name)
+        for seconds in (10.0, *((600.0,) if options.long else ())):
+            audio, phrases = recording(seconds + 8)
+            wav = folder / f"{seconds:.0f}.wav"
+            soundfile.write(wav, audio, RATE)
+            last = phrases[-1]
+            count = options.stops if seconds < 60 else 1
+            jobs = []
+            for window in WINDOWS:
+                script = script_of(folder, window)
+                for kind in ("pause", "word"):
+                    for i in range(count):
+                        apart = 0.03 * i / max(1, count)
+                        at = after_a_pause(last, window) if kind == "pause" else last.start + 0.1
+                        job = pool.submit(stopped, wav, script, at + apart)
+                        jobs.append((f"{seconds:.0f} s, {window} ms a window, in a {kind}", job))
+            found: dict[str, list[float]] = {}
+            for label, job in jobs:
+                found.setdefault(label, []).append(job.result()[0])
+            for label, times in found.items():
+                print(row(label, times), flush=True)
+
+
+if __name__ == "__main__":
+    main()
