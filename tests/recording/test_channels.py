@@ -81,5 +81,5 @@ def test_a_microphone_is_opened_with_the_channels_it_takes(
 def test_a_microphone_without_the_channel_is_no_device() -> None:
     microphone = Microphone(None, warn=lambda *_: None)
     microphone.channel = 2
-    with pytest.raises(NoDeviceError, match="has 1 channels, no channel 2"):
+    with pytest.raises(NoDeviceError, match="has 1 channel, no channel 2"):
         microphone._channels_of(DESK)
