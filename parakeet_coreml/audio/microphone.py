@@ -222,8 +222,9 @@ class Microphone:
         if self.channel is None:
             return 1
         if self.channel > info.channels:
+            count = f"{info.channels} channel{'s' * (info.channels > 1)}"
             raise NoDeviceError(
-                f"{info.name!r} has {info.channels} channels, no channel {self.channel}",
+                f"{info.name!r} has {count}, no channel {self.channel}",
                 "choose another --channel, or mix",
             )
         return min(info.channels, max(2, self.channel))

@@ -1,10 +1,17 @@
 """One channel of several, and one microphone of several."""
 
+import json
+import shutil
+import statistics
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
+from pulse import PulseServer
+from support import requires
 
 from parakeet_coreml.audio.devices import DeviceInfo, first_there
 from parakeet_coreml.audio.microphone import Microphone
@@ -81,5 +88,34 @@ def test_a_microphone_is_opened_with_the_channels_it_takes(
 def test_a_microphone_without_the_channel_is_no_device() -> None:
     microphone = Microphone(None, warn=lambda *_: None)
     microphone.channel = 2
-    with pytest.raises(NoDeviceError, match="has 1 channels, no channel 2"):
+    with pytest.raises(NoDeviceError, match="has 1 channel, no channel 2"):
         microphone._channels_of(DESK)
+
+
+@pytest.mark.parametrize(("channel", "loudness"), [("1", -53), ("2", -13)])
+def test_a_channel_of_a_real_microphone_is_heard_alone(
+    tmp_path: Path, channel: str, loudness: int
+) -> None:
+    requires("paplay", present=shutil.which("paplay") is not None)
+    tone = np.sin(2 * np.pi * 500 * np.arange(44_100 * 30) / 44_100)
+    sound = np.stack([0.003 * tone, 0.3 * tone], axis=1).astype(np.float32)
+    soundfile.write(tmp_path / "two.wav", sound, 44_100)
+    with PulseServer() as server:
+        load = ["load-module", "module-null-sink", "sink_name=two", "channels=2", "rate=44100"]
+        for command in (load, ["set-default-source", "two.monitor"]):
+            subprocess.run(["pactl", *command], env=server.env, check=True, capture_output=True)
+        play = ["paplay", "--device=two", str(tmp_path / "two.wav")]
+        with subprocess.Popen(play, env=server.env) as player:
+            record = [sys.executable, "-m", "parakeet_coreml", "progressive-record"]
+            record += ["--model", "tiny-en", "--backend", "onnx", "--channel", channel]
+            record += ["--device", "nothing", "--device", "default", "--max-seconds", "3"]
+            record += ["--events", "level,warning"]
+            child = subprocess.run(
+                record, env=server.env, capture_output=True, timeout=60, check=False
+            )
+            player.kill()
+    lines = [json.loads(line) for line in child.stdout.splitlines()]
+    assert child.returncode == 0
+    assert "other_device" in {line.get("code") for line in lines}
+    levels = [line["rms_db"] for line in lines if line["type"] == "level"]
+    assert round(statistics.median(levels)) == pytest.approx(loudness, abs=1)
