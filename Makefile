@@ -21,7 +21,7 @@ APP := dist/parakeet-coreml/parakeet-coreml
 # An environment whose interpreter is gone, or is not the one PYTHON names now, is made again.
 broken = $(if $(shell PYTHON='$(PYTHON)' build/venv.sh --whole $(1)),,again)
 
-.PHONY: again help run test check fix parity bench ab ramp traced torture coverage app app-test lock dist fresh clean
+.PHONY: again help run test check fix parity bench ab ramp traced torture coverage app app-test lock dist fresh pictures clean
 .DEFAULT_GOAL := run
 
 help: ## list what can be made
@@ -94,6 +94,11 @@ dist: $(VENV)/.dev ## make sdist and wheel, man page and completions; try the wh
 	$(BIN)/python -P -m build --outdir dist .
 	$(BIN)/python -P build/commands.py dist
 	build/smoke.sh dist/*.whl $(BIN)/python
+
+pictures: $(VENV)/.dev ## draw the pages' pictures anew, from real recordings
+	$(BIN)/python -m pip install --quiet pyte
+	$(BIN)/python build/terminal_picture.py docs/pictures/terminal.svg
+	$(BIN)/python build/window_pictures.py docs/pictures
 
 fresh: ## try the README's commands on a bare Debian, as an ordinary user (needs root, debootstrap)
 	build/fresh.sh

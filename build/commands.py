@@ -24,21 +24,28 @@ BASH = """\
 # shellcheck shell=bash
 # bash completion for parakeet-coreml; works with macOS's own bash 3.2 too.
 _parakeet_coreml() {
-    local kind value
+    local kind value what
     COMPREPLY=()
     while IFS=, read -r kind value; do
         case "$kind" in
             dir | file)
+                [ "$kind" = dir ] && what=-d || what=-f
+                compopt -o filenames 2>/dev/null # a folder gets its slash; bash 3.2 does without
                 while IFS= read -r value; do
                     COMPREPLY+=("$value")
-                done < <(compgen -f -- "${COMP_WORDS[COMP_CWORD]}")
+                done < <(compgen "$what" -- "${COMP_WORDS[COMP_CWORD]}")
                 ;;
-            plain) COMPREPLY+=("$value") ;;
+            plain)
+                case "$value" in # names of microphones have spaces
+                    *[!A-Za-z0-9,._-]*) printf -v value %q "$value" ;;
+                esac
+                COMPREPLY+=("$value")
+                ;;
         esac
     done < <(COMP_WORDS="${COMP_WORDS[*]}" COMP_CWORD=$COMP_CWORD \\
         _PARAKEET_COREML_COMPLETE=bash_complete "$1" 2>/dev/null)
 }
-complete -o filenames -F _parakeet_coreml parakeet-coreml
+complete -F _parakeet_coreml parakeet-coreml
 """
 
 SHELLS: dict[str, type[ShellComplete]] = {

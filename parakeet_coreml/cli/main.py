@@ -11,6 +11,7 @@ import click
 from parakeet_coreml import __version__
 from parakeet_coreml.cli.options import (
     SETTINGS,
+    Recording,
     blame_variable,
     device_option,
     json_option,
@@ -63,6 +64,19 @@ class Commands(click.Group):
             return bench.bench
         return self.commands.get(name)
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the command that is meant; for a slip, say which it may be."""
+        name, known = args[0], self.list_commands(ctx)
+        if not name.startswith("-") and self.get_command(ctx, name) is None:
+            from difflib import get_close_matches  # noqa: PLC0415  only for a slip
+
+            near = [each for each in known if name in each.split("-")]
+            near = near or get_close_matches(name, known, 1)
+            ctx.fail(f"No such command '{name}'." + (f" Did you mean '{near[0]}'?" if near else ""))
+        return super().resolve_command(ctx, args)
+
 
 COMPLETE = "_PARAKEET_COREML_COMPLETE"
 """Where click looks for the shell that asks for completions."""
@@ -84,6 +98,7 @@ def main() -> None:
 
 @main.command(
     "progressive-record",
+    cls=Recording,
     short_help="Record and transcribe, a JSON line per chunk.",
     epilog=EXIT_CODES,
     context_settings=SETTINGS,

@@ -14,6 +14,7 @@ import click
 
 from parakeet_coreml.backends.registry import RUNTIMES
 from parakeet_coreml.checks.fit import misfit
+from parakeet_coreml.cli.options import completing
 from parakeet_coreml.cli.progress import Counter, print_line, progress, size_text
 from parakeet_coreml.errors import ModelMissingError, OutputLostError, ParakeetError, UsageError
 from parakeet_coreml.store.files import size_of
@@ -50,7 +51,7 @@ def reported(function: Callable[_P, _R]) -> Callable[_P, _R]:
     return wrapper
 
 
-_name = click.argument("name", metavar="NAME")
+_name = click.argument("name", metavar="NAME", shell_complete=completing("downloads"))
 _backend = click.option(
     "--backend",
     type=click.Choice(["auto", *RUNTIMES]),

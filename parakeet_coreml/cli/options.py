@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import click
 from click.core import ParameterSource
@@ -18,11 +18,27 @@ PREFIX = "PARAKEET_COREML"
 SETTINGS = {"auto_envvar_prefix": PREFIX, "show_default": True}
 """Of commands whose options can be set in the environment, as one variable for all of them."""
 
+_Complete = Callable[[click.Context, click.Parameter, str], list[Any]]
+
+
+def completing(name: str) -> _Complete:
+    """Return what completes a value, loaded when a shell asks: `cli.completion` has it."""
+
+    def ask(context: click.Context, parameter: click.Parameter, begun: str) -> list[Any]:
+        from parakeet_coreml.cli import completion  # noqa: PLC0415  see the docstring
+
+        complete: _Complete = getattr(completion, name)
+        return complete(context, parameter, begun)
+
+    return ask
+
+
 _MODEL_OPTIONS = (
     click.option(
         "--model",
         default="v3",
         metavar="v3|v3-int8|v2|110m|tiny-en|DIR",
+        shell_complete=completing("models"),
         help="Model; tiny-en is built in and understands little.",
     ),
     click.option(
@@ -42,7 +58,10 @@ _MODEL_OPTIONS = (
 )
 
 device_option = click.option(
-    "--device", metavar="NAME|INDEX", help="Microphone; part of its name will do."
+    "--device",
+    metavar="NAME|INDEX",
+    shell_complete=completing("devices"),
+    help="Microphone; part of its name will do.",
 )
 
 json_option = click.option(
@@ -65,6 +84,7 @@ _RECORDING_OPTIONS = (
         "--input",
         default="mic",
         metavar="mic|FILE|-",
+        shell_complete=completing("inputs"),
         help="The microphone, a sound file or named pipe, or stdin: raw mono PCM or a sound file.",
     ),
     click.option("--realtime", is_flag=True, help="Play FILE at 1x, as a microphone would."),
@@ -145,6 +165,7 @@ _RECORDING_OPTIONS = (
         "--events",
         default="",
         metavar="NAMES|all",
+        shell_complete=completing("events"),
         help="More lines: hello, ready, level, speech, partial, state, warning, window, timing.",
     ),
     click.option("--meta", is_flag=True, help="More keys: times, backend, model, reason, account."),
@@ -152,8 +173,24 @@ _RECORDING_OPTIONS = (
     click.option(
         "--format", type=click.Choice(["json", "text"]), default="json", help="Lines or text."
     ),
-    click.option("--in-process", is_flag=True, help="No worker process; for debugging."),
+    click.option("--in-process", is_flag=True, help="No worker process."),
 )
+
+
+class Recording(click.Command):
+    """A command whose help tells what is for debugging under a heading of its own."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the options, and then those."""
+        records = {p.name: p.get_help_record(ctx) for p in self.get_params(ctx)}
+        debugging = records.pop("in_process", None)
+        name, text = records["backend"] or ("", "")
+        records["backend"] = name.replace("|scripted", ""), text
+        with formatter.section("Options"):
+            formatter.write_dl([record for record in records.values() if record])
+        scripted = ("--backend scripted", "Words as a JSON script says, which --model names.")
+        with formatter.section("For debugging and tests"):
+            formatter.write_dl([scripted, *([debugging] if debugging else [])])
 
 
 def model_options(command: _Command) -> _Command:

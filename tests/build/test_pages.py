@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 import pytest
+from pulse import PulseServer
 from support import requires
 
 from parakeet_coreml import __version__
@@ -73,7 +74,7 @@ def test_troff_has_no_complaint(page: str) -> None:
     assert done.stderr == ""
 
 
-def complete(share: Path, *words: str) -> list[str]:
+def complete(share: Path, *words: str, cwd: Path | None = None) -> list[str]:
     """Ask bash what may stand in place of the last word."""
     program = share.parent / "parakeet-coreml"
     program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -P -m parakeet_coreml "$@"\n')
@@ -85,7 +86,11 @@ def complete(share: Path, *words: str) -> list[str]:
         printf '%s\\n' "${{COMPREPLY[@]}}"
     """
     done = subprocess.run(
-        ["bash", "-c", asked, "bash", *words], capture_output=True, text=True, cwd=share, check=True
+        ["bash", "-c", asked, "bash", *words],
+        capture_output=True,
+        text=True,
+        cwd=cwd or share,
+        check=True,
     )
     assert done.stderr == ""
     return done.stdout.split()
@@ -100,6 +105,67 @@ def test_bash_completes_options_and_their_values(share: Path) -> None:
     wanted = {option for option in options if option.startswith("--m")}
     assert set(complete(share, "progressive-record", "--m")) == wanted
     assert complete(share, "progressive-record", "--format", "") == ["json", "text"]
+
+
+@pytest.mark.parametrize(
+    ("words", "values"),
+    [
+        ("progressive-record --model v", "v3 v3-int8 v2"),
+        ("progressive-record --model t", "tiny-en"),
+        ("doctor --model 1", "110m"),
+        ("models download v", "v3 v3-int8 v2"),
+        ("models download t", ""),
+        ("progressive-record --events le", "level"),
+        ("progressive-record --events level,par", "level,partial"),
+        ("progressive-record --events level,le", ""),
+        ("progressive-record --input m", "mic models music.wav"),
+        ("progressive-record --input mu", "music.wav"),
+        ("progressive-record --model mod", "models"),
+        ("mod", "models"),
+    ],
+)
+def test_bash_completes_values_and_files(
+    share: Path, tmp_path: Path, words: str, values: str
+) -> None:
+    (tmp_path / "models").mkdir()  # a folder is no reason to take the command for one
+    (tmp_path / "music.wav").touch()
+    found = complete(share, *words.split(), cwd=tmp_path)
+    assert sorted(set(found)) == sorted({*values.split()})
+
+
+def test_bash_asks_no_folder_where_a_command_stands(share: Path) -> None:
+    script = (share / "bash-completion" / "completions" / "parakeet-coreml").read_text()
+    assert "complete -F" in script
+    assert "-o filenames -F" not in script
+
+
+def test_microphones_are_completed_with_their_spaces(
+    share: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with PulseServer("Desk Microphone") as server:
+        for name, value in server.env.items():
+            monkeypatch.setenv(name, value)
+        assert complete(share, "progressive-record", "--device", "Desk") == ["Desk\\", "Microphone"]
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [("record", "progressive-record"), ("modles", "models"), ("docter", "doctor")],
+)
+def test_a_slip_is_told_with_what_may_be_meant(typed: str, meant: str) -> None:
+    command = [sys.executable, "-P", "-m", "parakeet_coreml", typed]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert f"Did you mean '{meant}'?" in done.stderr
+
+
+def test_what_is_for_debugging_has_a_heading_of_its_own() -> None:
+    command = [sys.executable, "-P", "-m", "parakeet_coreml", "progressive-record", "--help"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    usual, debugging = done.stdout.split("For debugging and tests:")
+    for name in ("scripted", "--in-process"):
+        assert name not in usual
+        assert name in debugging
 
 
 @pytest.mark.parametrize(("reader", "code"), [("cat", 0), ("true", 30)])
