@@ -285,7 +285,7 @@ class Buffers:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._queues: dict[tuple[str, tuple[int, ...]], deque[tuple[float, Array]]] = {}
-        self._pins: list[list[Array]] = []
+        self._pins: list[tuple[Array, ...]] = []
 
     def filled(self, array: Array) -> Array:
         """Return a contiguous, writable copy of `array` in a buffer that rested."""
@@ -295,7 +295,7 @@ class Buffers:
             _, buffer = queue.popleft()
         else:
             buffer = np.empty(array.shape, array.dtype)
-            self._pins.append([buffer] * self.REFERENCES)
+            self._pins.append((buffer,) * self.REFERENCES)  # a list is gone through by each GC
         queue.append((now, buffer))
         np.copyto(buffer, array)
         return buffer

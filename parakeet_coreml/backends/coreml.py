@@ -13,6 +13,7 @@ JointDecisionv3, and may hold an older JointDecision beside it; its encoder of 8
 is Encoder_v2, which does not describe itself, and goes before an Encoder beside it.
 """
 
+import math
 import os
 import sys
 import time
@@ -198,11 +199,12 @@ def _candidates(found: Mapping[str, NDArray[Any]]) -> Candidates | None:
 
 def _number(found: Mapping[str, Array], name: str) -> float:
     """Return the one number of an output; raises `BackendFailedError` if it is none or many."""
-    if found[name].size != 1 or not np.isfinite(found[name]).all():
+    value = float(found[name].item()) if found[name].size == 1 else math.nan
+    if not math.isfinite(value):
         raise BackendFailedError(
             f"the output '{name}' of shape {found[name].shape} is not one finite number"
         )
-    return float(found[name].item())
+    return value
 
 
 # Loading
