@@ -18,7 +18,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import IO, Any, Self, cast
 
@@ -84,14 +84,14 @@ def dictate(
     command: Iterable[str] = (),
     events: Iterable[str] = (),
     on_stderr: Callable[[str], object] = lambda _: None,
-    **options: Option,
+    **options: Option | Sequence[str | int],
 ) -> "Dictation":
     """Start a recording and return its lines; it runs from now on.
 
     `options` are the command's: `chunk_seconds=15` is `--chunk-seconds=15`, `meta=True` is
-    `--meta`, None and False are left out. `events` are asked for besides chunks, such as `level`
-    and `partial`. `on_stderr` gets each line for people, on a thread of its own. `command` is
-    another program than this installation's.
+    `--meta`, a list is the option once for each, None and False are left out. `events` are asked
+    for besides chunks, such as `level` and `partial`. `on_stderr` gets each line for people, on a
+    thread of its own. `command` is another program than this installation's.
 
     Raises `OSError` if it cannot be started; all else comes from the lines.
     """
@@ -282,7 +282,8 @@ def _arguments(events: Iterable[str], options: dict[str, Any]) -> list[str]:
     """Return options as arguments, and the events that are asked for."""
     own = [
         f"--{name.replace('_', '-')}" + ("" if value is True else f"={value}")
-        for name, value in options.items()
+        for name, given in options.items()
+        for value in (given if isinstance(given, (list, tuple)) else [given])
         if value is not None and value is not False
     ]
     wanted = ",".join(dict.fromkeys(events))

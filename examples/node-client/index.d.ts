@@ -24,11 +24,20 @@ export interface DictateOptions {
   realtime?: boolean;
   inputRate?: number;
   inputEncoding?: "s16le" | "f32le";
-  device?: string | number;
+  /** Of several the first that is there. */
+  device?: string | number | (string | number)[];
+  /** Of several channels one, or all mixed. */
+  channel?: number | "mix";
   model?: string;
   modelsDir?: string;
   backend?: "auto" | "coreml" | "onnx" | "mlx" | "scripted";
   computeUnits?: "cpu_and_ne" | "all" | "cpu_and_gpu" | "cpu_only";
+  /** Terms to prefer, a file of them, and how much. */
+  phrase?: string | string[];
+  vocabulary?: string;
+  boost?: number;
+  /** Keeps v3 to the script of a language. */
+  language?: string;
   chunkSeconds?: number;
   overlapSeconds?: number;
   maxSeconds?: number;

@@ -106,6 +106,7 @@ _RECORDING_OPTIONS = (
         multiple=True,
         type=Phrase(),
         metavar="NAME|INDEX",
+        shell_complete=completing("devices"),
         help="Microphone; part of its name will do. Of several the first that is there.",
     ),
     click.option(

@@ -111,6 +111,14 @@ def test_a_failure_is_raised_after_the_lines_with_its_hint(heard: Stage) -> None
     assert "models download v3" in told.value.hint
 
 
+def test_options_are_arguments_and_a_list_is_one_each(tmp_path: Path) -> None:
+    says = "import json, sys; print(json.dumps({'type': 'done', 'full_text': sys.argv[2:]}))"
+    command = [program(tmp_path, says)]
+    (done,) = dictate(command=command, device=["Desk", 2], meta=True, words=False, chunk_seconds=5)
+    assert done["type"] == "done"
+    assert done["full_text"] == ["--device=Desk", "--device=2", "--meta", "--chunk-seconds=5"]  # type: ignore[comparison-overlap] # the stand-in's
+
+
 def test_a_wrong_option_says_which(heard: Stage) -> None:
     said: list[str] = []
     with pytest.raises(DictationError, match="chunk-seconds") as told:
