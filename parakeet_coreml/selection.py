@@ -1,6 +1,7 @@
 """What the options of a model mean: which backend, which files, which compute units."""
 
-import platform
+import os
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,5 +62,6 @@ class ModelSelection:
 
 def default_units() -> str:
     """Return the Neural Engine, except on macOS 14, where it crashes on long recordings."""
-    macos = platform.mac_ver()[0]
-    return "cpu_and_gpu" if macos.split(".")[0] == "14" else "cpu_and_ne"
+    # By Darwin's number, not by `platform.mac_ver`, which reads XML before the microphone opens.
+    sonoma = sys.platform == "darwin" and os.uname().release.startswith("23.")
+    return "cpu_and_gpu" if sonoma else "cpu_and_ne"

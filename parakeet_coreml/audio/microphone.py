@@ -62,7 +62,10 @@ STALL_WARNING = 1.5
 """Seconds without samples after which the user is told."""
 
 STOP_LIMIT = 0.2
-"""Seconds that `stop` waits for samples which the device still holds."""
+"""Seconds that `stop` waits at least for samples which the device still holds."""
+
+BURSTS = 1.5
+"""How many times the longest gap between two bursts it waits: Bluetooth gives them seldom."""
 
 DELAY = 0.04
 """Seconds a sample may take from the membrane to us without the clock showing it."""
@@ -322,7 +325,11 @@ class Microphone:
         # By the clock, not by an empty ring: a device that goes on fills it between any two looks.
         if self._pace.missing(self._stop_time + DELAY) == 0:
             return True
-        return late > STOP_LIMIT and (not count or late > DRAIN_LIMIT)
+        return late > self._patience() and (not count or late > DRAIN_LIMIT)
+
+    def _patience(self) -> float:
+        """Return how long in s a stop waits for a burst that is due."""
+        return max(STOP_LIMIT, BURSTS * self._pace.gap)
 
     # Handing over, on the thread of the caller
 
@@ -345,7 +352,7 @@ class Microphone:
                 yield item
                 continue
             late = time.monotonic() - self._stop_time
-            if self._closed or (late > 0 and quiet > 2 * STOP_LIMIT):
+            if self._closed or (late > 0 and quiet > 2 * self._patience()):
                 return
             if quiet >= self._stall_timeout:
                 self._failure = f"no sound came for {self._stall_timeout:g} s"

@@ -17,12 +17,17 @@ class Pace:
     ENOUGH, TOLERATED, BURST = 5.0, 0.02, 0.4
     """A clock is judged after 5 s of steady arrivals: 2 % off, and what a burst can make of it."""
 
+    WIDEST = 0.5
+    """Devices leave less between two bursts (Bluetooth 0.26 s): a longer gap is the machine."""
+
     def __init__(self, rate: int, started: float) -> None:
         self._rate = float(rate)
         self._count = 0
         self._steady_time, self._steady_count = 0.0, 0
         self._origin = started
         self._last = started
+        self.gap = 0.0
+        """The longest time in s between two bursts of the device."""
 
     def arrived(self, count: int, now: float) -> None:
         """Count samples that arrived."""
@@ -30,6 +35,8 @@ class Pace:
         if not first and now - self._last < self.STEADY:
             self._steady_time += now - self._last
             self._steady_count += count
+        if not first and now - self._last < self.WIDEST:
+            self.gap = max(self.gap, now - self._last)
         self._count += count
         seen = now - self._count / self._rate
         drifted = self._origin + (now - self._last) * self.DRIFT

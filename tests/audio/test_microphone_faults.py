@@ -218,6 +218,32 @@ def test_samples_that_come_late_after_a_freeze_are_not_called_lost(
     assert fake.codes() == []
 
 
+class InBursts(FakeStream):
+    """Gives what it recorded every 0.4 s, as Bluetooth does: twice as seldom as STOP_LIMIT."""
+
+    def __init__(self) -> None:
+        super().__init__([])
+        self.given = 0
+        self.began = time.monotonic()
+
+    @property
+    def read_available(self) -> int:
+        due = int((time.monotonic() - self.began) / 0.4) - self.given
+        self.given += due
+        return due * (RATE * 2 // 5)
+
+
+def test_a_stop_waits_for_a_device_that_gives_its_sound_in_bursts(fake: Fake) -> None:
+    stream = fake.stream = InBursts()
+    mic = fake.microphone()
+    mic.open()
+    while stream.given < 3:
+        time.sleep(0.005)
+    mic.stop()
+    samples, _ = heard(mic)
+    assert (mic.lost_samples, len(samples) >= 4 * RATE * 2 // 5) == (0, True)
+
+
 def test_a_stop_right_behind_a_freeze_still_tells_what_was_lost(
     fake: Fake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -487,6 +513,13 @@ def test_what_the_device_lost_is_missing_until_it_is_filled(lost: float, rate: i
     assert missing == pytest.approx(lost * rate, abs=0.05 * rate + 1, rel=2e-3)
     pace.filled(missing)
     assert pace.missing(now) == 0
+
+
+def test_the_longest_gap_is_the_device_s_and_no_freeze() -> None:
+    pace = Pace(RATE, 0.0)
+    for moment in (1.0, 1.1, 1.35, 1.4, 11.4):
+        pace.arrived(4_800, moment)
+    assert pace.gap == pytest.approx(0.25)
 
 
 def played(pace: Pace, seconds: float, true_rate: float, start: float = 0.0) -> float:
