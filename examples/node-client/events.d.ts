@@ -155,6 +155,7 @@ export interface WarningLine {
   /** Stable; more may be added. */
   code: "capture_stall"
     | "clock_drift"
+    | "device_opening"
     | "input_left"
     | "input_overflow"
     | "language"

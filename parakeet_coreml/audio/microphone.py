@@ -27,6 +27,9 @@ if TYPE_CHECKING:  # NumPy must not load before the microphone runs
     import numpy as np
     from numpy.typing import NDArray
 
+OPEN_LIMIT = 30.0 if sys.platform == "darwin" else 5.0
+"""Seconds a microphone may take to open: on a Mac its first question is part of that."""
+
 POLL = 0.2
 """Seconds between two looks into PortAudio's ring, which holds 0.5 s and more.
 
@@ -105,7 +108,7 @@ class Microphone:
         *,
         warn: Warn,
         begun: Callable[[], None] = lambda: None,
-        open_timeout: float = 5.0,
+        open_timeout: float = OPEN_LIMIT,
         stall_timeout: float = 5.0,
     ) -> None:
         self.rate = 0
@@ -143,12 +146,19 @@ class Microphone:
         Raises `NoDeviceError` if there is no such microphone, or it does not open in time.
         """
         try:
-            within(self._open_timeout, self._start)
+            within(self._open_timeout, self._start, waiting=self._tell_opening)
         except NoDeviceError:
             self._closed = True  # should it open after all, it is closed again
             raise
         self._reader = threading.Thread(target=self._read, name="microphone", daemon=True)
         self._reader.start()
+
+    def _tell_opening(self, seconds: float) -> None:
+        self._warn(
+            "device_opening",
+            f"the microphone has not opened after {seconds:g} s; the system may be asking whether "
+            "this program may listen",
+        )
 
     def blocks(self) -> "Iterator[NDArray[np.float32]]":
         """Yield float32 blocks of shape (n,) at `rate` as they arrive, until `stop` or `close`.

@@ -18,14 +18,22 @@ from parakeet_coreml.errors import NoDeviceError, ParakeetError
 SEARCH_LIMIT = 2.0
 """Seconds that leaving waits for PortAudio's search, which takes 0.1 and may never end."""
 
+TELL = 5.0
+"""Seconds after which, and again, a person is told that a microphone is still opening."""
+
 _loading = threading.Lock()
 _given_up = threading.Event()
 
 _T = TypeVar("_T")
 
 
-def within(seconds: float, action: Callable[[], _T]) -> _T:
-    """Run an action on a daemon thread; raise `NoDeviceError` if it does not end in time."""
+def within(
+    seconds: float, action: Callable[[], _T], *, waiting: Callable[[float], None] = lambda _: None
+) -> _T:
+    """Run an action on a daemon thread; raise `NoDeviceError` if it does not end in time.
+
+    `waiting` is told every `TELL` seconds how long it has been.
+    """
     answers: list[_T | ParakeetError] = []
     done = threading.Event()
 
@@ -39,7 +47,11 @@ def within(seconds: float, action: Callable[[], _T]) -> _T:
 
     stderr = _stderr()
     threading.Thread(target=run, name="microphone-open", daemon=True).start()
-    if not done.wait(seconds):
+    waited = 0.0
+    while not done.wait(min(TELL, seconds - waited)) and waited + TELL < seconds:
+        waited += TELL
+        waiting(waited)
+    if not done.is_set():
         os.dup2(stderr, 2)
         _given_up.set()
         from parakeet_coreml.audio import jack  # noqa: PLC0415  rarely needed, and nothing may load early

@@ -110,7 +110,7 @@ class AppleProgram:
             raise _unknown_binding(error) from error
         except RuntimeError as error:
             raise ModelUnusableError(
-                f"Core ML will not load '{path.name}' for {units}: {_line(error)}",
+                f"Core ML will not load '{path.name}' for {units} on {_system()}: {_line(error)}",
                 "try --compute-units cpu_and_gpu or cpu_only",
             ) from error
 
@@ -138,6 +138,12 @@ def _is_package(path: Path) -> bool:
 def _plain(array: Array) -> Array:
     """Return an output contiguous: Core ML may leave gaps between its rows."""
     return np.ascontiguousarray(array, np.float32 if array.dtype.kind == "f" else np.int32)
+
+
+def _system() -> str:
+    """Return the system's build: what loads depends on it."""
+    name = os.uname()
+    return f"{name.sysname} {name.release}"
 
 
 LONGEST_REASON = 500

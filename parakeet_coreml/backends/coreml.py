@@ -225,22 +225,28 @@ def _load(folder: Path, spec: BackendSpec) -> tuple[str, Programs]:
     """Return the first compute units that load, and the programs."""
     if binding.runtime() == "reference":
         _say("no Core ML here: the reference evaluator runs the model, and its times are its own")
-    tried = units_to_try(spec.compute_units, spec.attempt)
+    again = spec.attempt > 1
+    tried = units_to_try(spec.compute_units, 0 if again else spec.attempt)
     for units, other in pairwise(tried):
         try:
-            return units, load_programs(folder, units)
+            return units, load_programs(folder, units, again=again)
         except ModelUnusableError as error:
             _say(f"{error.message}; trying {other}")
-    return tried[-1], load_programs(folder, tried[-1])
+    return tried[-1], load_programs(folder, tried[-1], again=again)
 
 
-def load_programs(folder: Path, units: str) -> Programs:
+def load_programs(folder: Path, units: str, *, again: bool = False) -> Programs:
     """Load the programs of a folder, the encoder for `units` and the rest for the CPU.
 
     A Fourier transform of 15 s does not fit the Neural Engine, and an LSTM it does not know; asked
-    for all the same, it would compile in vain. Raises what `binding.load` raises, and
-    `ModelUnusableError` for programs with other inputs or outputs.
+    for all the same, it would compile in vain. But `again`, once two processes were lost, the rest
+    goes by FluidAudio's own choice: the CPU's library has crashed on some builds of macOS (its
+    issues 667, 818, 844, 878, 889). Never the GPU alone: recurrent steps abort on an M5's.
+
+    Raises what `binding.load` raises, and `ModelUnusableError` for programs with other inputs or
+    outputs.
     """
+    front_units, rest = ("all", "cpu_and_ne") if again else ("cpu_only", "cpu_only")
     kept = compiled_folder()
     encoder = None
     fused = not any(_find(folder, name) for name in ENCODERS)
@@ -248,10 +254,10 @@ def load_programs(folder: Path, units: str) -> Programs:
         encoder = _program(folder, ENCODERS, units, kept, ENCODER)
     front = FUSED if fused else PREPROCESSOR
     return Programs(
-        _program(folder, ("Preprocessor",), units if fused else "cpu_only", kept, front),
+        _program(folder, ("Preprocessor",), units if fused else front_units, kept, front),
         encoder,
-        _program(folder, ("Decoder",), "cpu_only", kept, DECODER),
-        _program(folder, JOINTS, "cpu_only", kept, JOINT),
+        _program(folder, ("Decoder",), rest, kept, DECODER),
+        _program(folder, JOINTS, rest, kept, JOINT),
     )
 
 

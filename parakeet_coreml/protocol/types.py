@@ -13,6 +13,7 @@ ERRORS = (ParakeetError.name, *(kind.name for kind in ParakeetError.__subclasses
 WARNINGS = (
     "capture_stall",
     "clock_drift",
+    "device_opening",
     "input_left",
     "input_overflow",
     "language",

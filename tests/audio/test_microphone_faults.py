@@ -344,6 +344,16 @@ def test_a_healthy_microphone_leaves_no_thread(fake: Fake) -> None:
         time.sleep(0.001)
 
 
+def test_a_slow_opening_is_told_while_it_lasts(fake: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("parakeet_coreml.audio.portaudio.TELL", 0.1)
+    fake.open_when.clear()
+    mic = fake.microphone(open_timeout=0.35)
+    with pytest.raises(NoDeviceError, match="did not answer"):
+        mic.open()
+    assert fake.codes() == ["device_opening"] * 3
+    fake.open_when.set()
+
+
 def test_a_microphone_that_opens_too_late_is_closed_again(fake: Fake) -> None:
     fake.open_when.clear()
     mic = fake.microphone(open_timeout=0.1)

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import chain, repeat
 from pathlib import Path
 from types import SimpleNamespace
@@ -216,7 +217,8 @@ def test_what_will_not_load_is_tried_elsewhere_and_told(
 
     assert info.compute_units == "cpu_only"
     told = capsys.readouterr().err
-    assert "will not load 'Encoder.mlpackage' for cpu_and_ne: Error loading model" in told
+    assert "will not load 'Encoder.mlpackage' for cpu_and_ne on " in told
+    assert ": Error loading model" in told
     assert "trying cpu_and_gpu" in told
     assert "NSFilePath" not in told
 
@@ -225,7 +227,7 @@ def test_what_loads_nowhere_is_unusable(mac: type[standin.MLModelProxy]) -> None
     mac.refuse.update({"CPU_AND_NE", "CPU_AND_GPU", "CPU_ONLY"})
 
     with pytest.raises(
-        ModelUnusableError, match=r"for cpu_only: Error loading model for CPU_ONLY$"
+        ModelUnusableError, match=r"for cpu_only on .*: Error loading model for CPU_ONLY$"
     ):
         open_coreml(spec(TOY))
 
@@ -245,6 +247,23 @@ def test_compute_units_are_tried_in_an_order(
     standin.a_mac(monkeypatch)
 
     assert units_to_try(asked, attempt) == order
+
+
+@pytest.mark.parametrize(
+    ("attempt", "front", "encoder", "rest"),
+    [
+        (0, "CPU_ONLY", "CPU_AND_NE", "CPU_ONLY"),
+        (1, "CPU_ONLY", "CPU_AND_GPU", "CPU_ONLY"),
+        (2, "ALL", "CPU_AND_NE", "CPU_AND_NE"),
+    ],
+)
+def test_what_cost_a_process_loads_in_another_way(
+    mac: type[standin.MLModelProxy], attempt: int, front: str, encoder: str, rest: str
+) -> None:
+    open_coreml(replace(spec(TOY), attempt=attempt))
+    units = {Path(path).name.partition(".")[0]: units for path, units in mac.loaded}
+    assert (units["Preprocessor"], units["Encoder"]) == (front, encoder)
+    assert (units["Decoder"], units["JointDecision"]) == (rest, rest)
 
 
 def test_units_nobody_knows_are_a_mistake() -> None:
