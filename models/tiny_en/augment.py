@@ -119,9 +119,14 @@ def bank() -> list[Samples]:
     return [noise(rng, 20 * RATE) for _ in range(90)]
 
 
+RECORDED: list[Samples] = []
+"""Recorded noises, where the mixture has found some."""
+
+
 def stocked(rng: np.random.Generator, count: int) -> Samples:
-    """Take a stretch from the stock, of unit deviation."""
-    sound = bank()[int(rng.integers(0, len(bank())))]
+    """Take a stretch from the stock or from what was recorded, of unit deviation."""
+    stock = RECORDED if RECORDED and rng.random() < 0.4 else bank()
+    sound = stock[int(rng.integers(0, len(stock)))]
     start = int(rng.integers(0, max(1, len(sound) - count)))
     cut = np.resize(sound[start : start + count], count)
     return cut / (cut.std() + np.float32(1e-6))
@@ -136,7 +141,8 @@ def wordless(rng: np.random.Generator, count: int) -> Samples:
     if draw < 0.25:
         return floor
     level = 10 ** rng.uniform(-3.5, -0.8)
-    return np.clip(noise(rng, count) * level + floor, -1, 1).astype(np.float32)
+    sound = stocked(rng, count) if RECORDED and draw < 0.5 else noise(rng, count)
+    return np.clip(sound * level + floor, -1, 1).astype(np.float32)
 
 
 def roomed(rng: np.random.Generator, samples: Samples) -> Samples:

@@ -63,6 +63,7 @@ def main() -> None:
     heading("speech", "clean, each utterance alone")
     for name, cases in sets.items():
         row(name, score(recogniser, cases, show=options.show))
+    apart(recogniser, options.work, show=options.show)
     if options.quick:
         return
     noisy(recogniser, sets)
@@ -221,6 +222,19 @@ def score(recogniser: Recogniser, cases: Iterable[Case], *, show: bool = False) 
             print(f"    {reference}\n  → {heard}")
         total += found
     return total
+
+
+def apart(recogniser: Recogniser, work: Path, *, show: bool = False) -> None:
+    """Listen to the people that `people` set apart, by kind of speech and set."""
+    kinds: dict[str, list[Case]] = {}
+    for name, items in packs(work).items():
+        if name.startswith("v-"):
+            for item in items:
+                kinds.setdefault(f"{item.kind}, {name[2:]}", []).append(said(item))
+    if kinds:
+        heading("people set apart", "each recording alone, as it is")
+    for kind, cases in sorted(kinds.items()):
+        row(kind, score(recogniser, cases, show=show))
 
 
 def heading(name: str, about: str) -> None:

@@ -39,17 +39,28 @@ def main() -> None:
         nargs="+",
         help="last.pt of a run, or several of one run: their mean; else the checkpoint as it is",
     )
+    parser.add_argument(
+        "--share",
+        type=float,
+        default=1.0,
+        help="of the run in what is written; the rest is the checkpoint that it began with",
+    )
     parser.add_argument("--work", type=Path, default=WORK)
     parser.add_argument("--checkpoint", type=Path, default=CHECKPOINT)
     parser.add_argument("--out", type=Path, default=SHIPPED)
     options = parser.parse_args()
     if options.trained:
-        write_checkpoint(options.trained, options.work, options.checkpoint)
+        write_checkpoint(options.trained, options.work, options.checkpoint, options.share)
     write_onnx(options.checkpoint, options.out)
 
 
-def write_checkpoint(trained: list[Path], work: Path, folder: Path) -> None:
-    """Round the averaged weights to fp16; save them as `transformers` does, pieces beside."""
+def write_checkpoint(trained: list[Path], work: Path, folder: Path, share: float = 1.0) -> None:
+    """Round the averaged weights to fp16; save them as `transformers` does, pieces beside.
+
+    With a `share` below 1 they are drawn towards the checkpoint in `folder`, which the run began
+    with: what it forgot comes back, and most of what it learnt stays (Wortsman et al., *Robust
+    fine-tuning of zero-shot models*, CVPR 2022).
+    """
     folder.mkdir(parents=True, exist_ok=True)
     model = TinyModel()
     averages = [
@@ -63,8 +74,11 @@ def write_checkpoint(trained: list[Path], work: Path, folder: Path) -> None:
             for name, value in averages[-1].items()
         }
     )
+    before = load_file(folder / "model.safetensors") if share < 1 else {}
     halves = {
-        name: (value.half() if value.is_floating_point() else value).contiguous().clone()
+        name: (_drawn(value, before.get(name), share) if value.is_floating_point() else value)
+        .contiguous()
+        .clone()
         for name, value in model.tdt.state_dict().items()
     }
     save_file(halves, folder / "model.safetensors", metadata={"format": "pt"})
@@ -72,6 +86,11 @@ def write_checkpoint(trained: list[Path], work: Path, folder: Path) -> None:
     model.tdt.config.save_pretrained(folder)
     ParakeetFeatureExtractor(feature_size=128).save_pretrained(folder)
     (folder / "pieces.model").write_bytes((work / "pieces.model").read_bytes())
+
+
+def _drawn(value: torch.Tensor, before: torch.Tensor | None, share: float) -> torch.Tensor:
+    mixed = value if before is None else share * value + (1 - share) * before.float()
+    return mixed.half()
 
 
 def loaded(folder: Path) -> ParakeetForTDT:

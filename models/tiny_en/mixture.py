@@ -148,6 +148,9 @@ class Mixture:
         self.work, self.rng = work, np.random.default_rng(seed)
         self.real = real_digits(digits, trained)
         self.packs: dict[str, list[Item]] = {}
+        noises = work / "noises.npy"
+        if noises.exists():
+            augment.RECORDED[:] = [np.load(noises, mmap_mode="r")]
         self.refresh()
 
     def refresh(self) -> None:
