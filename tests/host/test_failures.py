@@ -144,13 +144,14 @@ def test_a_signal_during_the_start_leaves_no_lock(
     recorder.finish(0)
 
 
-def test_a_microphone_that_goes_away_keeps_what_was_said(start: Start) -> None:
+@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM])  # a crash, and a log-out
+def test_a_microphone_that_goes_away_keeps_what_was_said(start: Start, end: signal.Signals) -> None:
     with PulseServer() as server:
         recorder = start("--events", "ready,speech", "--meta", env=server.env)
         recorder.until("ready", what="capture")
         server.mic.play(spoken(*WORDS[:2]))
         recorder.until("speech", state="end", count=2)
-        server.signal(signal.SIGKILL)
+        server.signal(end)
         assert_failed(recorder, 12, "device_lost")
     assert recorder.heard == list(WORDS[:2])
     assert recorder.done["stop_reason"] == "device_lost"
