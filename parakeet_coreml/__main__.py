@@ -55,11 +55,13 @@ def main() -> None:
 
 def _listens(arguments: list[str]) -> bool:
     """Tell whether a recording will open the microphone, before click is there to say so."""
-    named = [i for i, a in enumerate(arguments) if a == "--input"]
-    if named:
-        return arguments[named[-1] + 1 : named[-1] + 2] == ["mic"]
-    given = [a for a in arguments if a.startswith("--input=")]
-    return given[-1] == "--input=mic" if given else "PARAKEET_COREML_INPUT" not in os.environ
+    chosen = os.environ.get("PARAKEET_COREML_INPUT") or "mic"
+    for i, argument in enumerate(arguments):  # the last one counts
+        if argument == "--input":
+            chosen = "".join(arguments[i + 1 : i + 2])
+        elif argument.startswith("--input="):
+            chosen = argument.removeprefix("--input=")
+    return chosen == "mic"
 
 
 def _tell_version() -> None:

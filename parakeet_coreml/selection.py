@@ -1,7 +1,6 @@
 """What the options of a model mean: which backend, which files, which compute units."""
 
 import os
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,7 +60,10 @@ class ModelSelection:
 
 
 def default_units() -> str:
-    """Return the Neural Engine, except on macOS 14, where it crashes on long recordings."""
-    # By Darwin's number, not by `platform.mac_ver`, which reads XML before the microphone opens.
-    sonoma = sys.platform == "darwin" and os.uname().release.startswith("23.")
+    """Return the Neural Engine, except on macOS 14, where it crashes on long recordings.
+
+    macOS 14 is Darwin 23. `platform` would parse a property list, with the microphone waiting.
+    """
+    system = os.uname()
+    sonoma = system.sysname == "Darwin" and system.release.split(".")[0] == "23"
     return "cpu_and_gpu" if sonoma else "cpu_and_ne"

@@ -137,6 +137,10 @@ class PulseServer:
                 return
         raise LookupError(name)
 
+    def suspend(self, name: str = "mic", *, suspended: bool = True) -> None:
+        """Let a microphone pause as its server may, or go on."""
+        self._pactl("suspend-source", self.mics[name].source, str(int(suspended)))
+
     def _pactl(self, *arguments: str) -> str:
         done = subprocess.run(
             ["pactl", *arguments], env=self.env, capture_output=True, text=True, check=True

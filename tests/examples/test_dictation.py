@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 from examples_stage import ROOT, Stage
 
@@ -23,7 +24,7 @@ def heard(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> Stage:
 
 
 def gone(pid: int) -> bool:
-    return not Path(f"/proc/{pid}/cmdline").exists()
+    return not psutil.pid_exists(pid)
 
 
 def test_a_file_comes_as_events_that_end_with_done(heard: Stage) -> None:

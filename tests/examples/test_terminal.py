@@ -5,6 +5,7 @@ import pty
 import re
 import shutil
 import subprocess
+import sys
 from functools import partial
 from pathlib import Path
 
@@ -33,6 +34,15 @@ def require_tools(*programs: str) -> None:
         requires(program, present=shutil.which(program) is not None)
 
 
+LOGIN = """
+import fcntl, os, sys, termios
+os.setsid()
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+os.execvp(sys.argv[1], sys.argv[1:])
+"""
+"""Makes the terminal the program's own, as a login does; `setsid --ctty` is Linux's alone."""
+
+
 class Terminal:
     """A terminal with one program in it: Ctrl-C there reaches all of its processes."""
 
@@ -41,8 +51,7 @@ class Terminal:
         self._shown = stage.folder / "shown"
         with self._shown.open("wb") as shown:
             self.process = subprocess.Popen(
-                # setsid makes the terminal the program's own, as a login does.
-                ["setsid", "--ctty", "--wait", *map(str, command)],
+                [sys.executable, "-c", LOGIN, *map(str, command)],
                 stdin=theirs,
                 stdout=shown,
                 stderr=subprocess.STDOUT,

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import IO, Any, Protocol
 
 import numpy as np
+import psutil
 import soundfile
 from numpy.typing import NDArray
 from pulse import RATE as MIC_RATE
@@ -83,16 +84,12 @@ def write_wav(path: Path, audio: Audio, rate: int = 16_000) -> Path:
 
 def processes_naming(text: str) -> list[int]:
     """Return the processes with `text` in their arguments: a worker's name its model."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit() and int(entry.name) != os.getpid():
-            try:
-                arguments = (entry / "cmdline").read_bytes()
-            except OSError:
-                continue
-            if text.encode() in arguments:
-                found.append(int(entry.name))
-    return found
+    return [
+        process.pid
+        for process in psutil.process_iter(["cmdline"])
+        # None where it is a zombie or another user's.
+        if process.pid != os.getpid() and text in "\0".join(process.info["cmdline"] or ())
+    ]
 
 
 def eventually(what: Callable[[], bool], within: float = PATIENCE) -> bool:
@@ -252,8 +249,7 @@ class Recorder:
         """Return the process id of the worker, waiting for it."""
 
         def children() -> list[int]:
-            tasks = Path(f"/proc/{self.pid}/task").glob("*/children")
-            return [int(pid) for task in tasks for pid in task.read_text().split()]
+            return [child.pid for child in psutil.Process(self.pid).children()]
 
         assert eventually(lambda: bool(children())), self.story()
         return children()[0]

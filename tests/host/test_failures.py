@@ -79,6 +79,12 @@ def test_no_audio_server(start: Start, tmp_path: Path) -> None:
     assert_failed(start(env=nowhere), 10, "no_device")
 
 
+def test_a_server_without_a_microphone(start: Start) -> None:
+    with PulseServer() as server:
+        server.unplug()
+        assert_failed(start(env=server.env), 10, "no_device")
+
+
 def meddle(inject: str, room: PulseServer, *command: str) -> subprocess.CompletedProcess[bytes]:
     """Run a command and let this befall it at each look into JACK's table, as PortAudio starts."""
     subprocess.run([*PROGRAM, "devices"], env=room.env, capture_output=True, check=True)
@@ -138,16 +144,31 @@ def test_a_signal_during_the_start_leaves_no_lock(
     recorder.finish(0)
 
 
-def test_a_microphone_that_goes_away_keeps_what_was_said(start: Start) -> None:
+@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM])  # a crash, and a log-out
+def test_a_microphone_that_goes_away_keeps_what_was_said(start: Start, end: signal.Signals) -> None:
     with PulseServer() as server:
         recorder = start("--events", "ready,speech", "--meta", env=server.env)
         recorder.until("ready", what="capture")
         server.mic.play(spoken(*WORDS[:2]))
         recorder.until("speech", state="end", count=2)
-        server.signal(signal.SIGKILL)
+        server.signal(end)
         assert_failed(recorder, 12, "device_lost")
     assert recorder.heard == list(WORDS[:2])
     assert recorder.done["stop_reason"] == "device_lost"
+
+
+def test_a_microphone_that_is_suspended_and_goes_on_is_not_lost(start: Start) -> None:
+    with PulseServer() as server:
+        recorder = start("--events", "ready,warning", env=server.env)
+        recorder.until("ready", what="capture")
+        server.mic.play(spoken(*WORDS[:2])).wait()
+        server.suspend()
+        recorder.until("warning", code="capture_stall")
+        server.suspend(suspended=False)
+        server.mic.play(spoken(*WORDS[2:4])).wait()
+        recorder.say("stop")
+        recorder.finish(0)
+    assert recorder.heard == list(WORDS[:4])
 
 
 def test_a_sound_server_that_hangs_is_left_behind(start: Start) -> None:

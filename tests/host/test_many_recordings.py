@@ -17,6 +17,7 @@ from recorder import (
     spoken,
     write_wav,
 )
+from support import requires
 
 pytest_plugins = ("host_fixtures",)
 
@@ -99,6 +100,7 @@ def test_every_early_end_leaves_nothing_behind(start: Start, two_words: Path) ->
 
 
 def test_a_recorder_holds_few_descriptors_and_threads(start: Start, two_words: Path) -> None:
+    requires("/proc", present=Path("/proc/self/fd").exists())
     recorder = start("--input", two_words, "--realtime", "--events", "ready,speech")
     recorder.until("speech", state="end", count=2)
     assert len(os.listdir(f"/proc/{recorder.pid}/fd")) <= 20  # noqa: PTH208  names are enough

@@ -22,6 +22,7 @@ from recorder import (
     write_script,
     write_wav,
 )
+from support import requires
 
 pytest_plugins = ("host_fixtures",)
 
@@ -348,6 +349,7 @@ def is_python_starting(pid: int) -> bool:
 def test_a_signal_at_any_moment_of_the_start_is_no_traceback(
     number: signal.Signals, start: Start, two_words: Path
 ) -> None:
+    requires("/proc", present=Path("/proc/self/status").exists())
     recorders = [start("--input", two_words, "--realtime") for _ in range(8)]
     for recorder in recorders:
         time.sleep(0.04)  # not to wait for anything, but to come at different moments

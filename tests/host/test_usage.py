@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 from recorder import Start, sound, write_wav
 
+from parakeet_coreml.__main__ import _listens
+
 pytest_plugins = ("host_fixtures",)
 
 REFUSED: dict[str, tuple[tuple[str, ...], str]] = {
@@ -79,3 +81,32 @@ def test_a_model_folder_without_a_model_is_a_missing_model(start: Start, tmp_pat
     recorder = start("--backend", "onnx", "--model", tmp_path, "--input", "-", model=False)
     recorder.finish(20)
     assert recorder.codes() == ["model_missing"]
+
+
+MIC: dict[str, tuple[str | None, tuple[str, ...], bool]] = {
+    "nothing said": (None, (), True),
+    "the default by name": (None, ("--input", "mic"), True),
+    "with a sign": (None, ("--input=mic",), True),
+    "an option that begins alike": (None, ("--input-rate", "8000"), True),
+    "a file": (None, ("--input", "a.wav"), False),
+    "a file with a sign": (None, ("--input=a.wav",), False),
+    "the last one counts": (None, ("--input", "a.wav", "--input=mic"), True),
+    "the last one counts, either way": (None, ("--input=mic", "--input", "a.wav"), False),
+    "its value is missing": (None, ("--input",), False),
+    "the environment": ("a.wav", (), False),
+    "the environment names the default": ("mic", (), True),
+    "an empty environment is none": ("", (), True),
+    "the command line wins": ("a.wav", ("--input", "mic"), True),
+}
+"""What is prepared for the microphone before click reads the command line: no lock of JACK's."""
+
+
+@pytest.mark.parametrize("what", MIC)
+def test_the_microphone_is_known_by_every_spelling(
+    what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    value, arguments, listens = MIC[what]
+    monkeypatch.delenv("PARAKEET_COREML_INPUT", raising=False)
+    if value is not None:
+        monkeypatch.setenv("PARAKEET_COREML_INPUT", value)
+    assert _listens(list(arguments)) is listens

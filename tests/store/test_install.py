@@ -34,6 +34,7 @@ from fault_server import (
     manifest_of,
 )
 from power_loss import Journal
+from support import requires
 
 from parakeet_coreml.errors import (
     DownloadFailedError,
@@ -277,6 +278,7 @@ FINAL = f"models/{TINY.folder}"
 def test_a_power_cut_at_any_moment_leaves_a_whole_model_or_none(
     hub: FaultServer, tmp_path: Path, unsynced: str
 ) -> None:
+    requires("/proc", present=Path("/proc/self/fd").exists())
     hub.files = dict(TINY_FILES)
     models_dir = tmp_path / "models"
     journal = Journal(tmp_path)
