@@ -333,6 +333,7 @@ class Dictation {
 /** Returns the program's own options as arguments: `chunkSeconds: 15` is `--chunk-seconds=15`. */
 function programArguments({ events = [], args = [], ...settings }) {
   const own = Object.entries(settings)
+    .flatMap(([key, given]) => [given].flat().map((value) => [key, value])) // a list: several times
     .filter(([, value]) => value !== undefined && value !== null && value !== false)
     .map(([key, value]) => {
       const flag = `--${key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
