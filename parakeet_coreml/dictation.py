@@ -32,8 +32,10 @@ from parakeet_coreml.protocol.types import (
     ModelReadyLine,
     PartialLine,
     SpeechLine,
+    StateLine,
     TimingLine,
     WarningLine,
+    WindowLine,
 )
 
 Event = (
@@ -46,12 +48,15 @@ Event = (
     | LevelLine
     | SpeechLine
     | PartialLine
+    | StateLine
     | WarningLine
+    | WindowLine
     | TimingLine
 )
 """A line; `event["type"]` says which. Later versions may add types and keys."""
 
-Option = str | int | float | bool | None
+Value = str | int | float
+Option = Value | bool | list[str] | tuple[Value, ...] | None
 
 PATIENCE = 70.0
 """Seconds without a line after a stop, above the recorder's own limits."""
@@ -154,6 +159,14 @@ class Dictation(Iterator[Event]):
         self._heard = time.monotonic()
         return self._take(line)
 
+    def pause(self) -> None:
+        """Let the microphone go; what was said is recognised, and its chunk comes."""
+        self._write("pause")
+
+    def resume(self) -> None:
+        """Open the microphone again; a `state` line tells when it records."""
+        self._write("resume")
+
     def stop(self, patience: float = PATIENCE) -> None:
         """End the recording: what was said is still recognised. Returns at once; read on.
 
@@ -236,17 +249,23 @@ class Dictation(Iterator[Event]):
         if self._stopping in {word, "cancel"} or self._process.poll() is not None:
             return
         begun, self._stopping = bool(self._stopping), word
-        commands = cast("IO[bytes]", self._process.stdin)
-        with contextlib.suppress(OSError, ValueError):  # it has ended by itself
-            if self._raw:  # whose stdin is sound
-                commands.close()
-            else:
-                commands.write(f"{word}\n".encode())
-                commands.flush()
+        if not self._raw:
+            self._write(word)
+        else:
+            with contextlib.suppress(OSError, ValueError):  # it has ended by itself
+                cast("IO[bytes]", self._process.stdin).close()
         if self._raw and word == "cancel":
             self._process.send_signal(signal.SIGINT)
         if not begun or word == "cancel":
             threading.Thread(target=self._climb, args=(word, patience), daemon=True).start()
+
+    def _write(self, word: str) -> None:
+        if self._raw:
+            return  # its stdin is sound
+        commands = cast("IO[bytes]", self._process.stdin)
+        with contextlib.suppress(OSError, ValueError):  # it has ended by itself
+            commands.write(f"{word}\n".encode())
+            commands.flush()
 
     def _climb(self, word: str, patience: float) -> None:
         """Tell a program that does not end more firmly."""

@@ -49,6 +49,13 @@ export interface DictateOptions {
   /** How long the microphone stays open after a stop, 0 to 1000. */
   tailMs?: number;
   noSpeculation?: boolean;
+  /** A file of terms to prefer, and terms themselves. */
+  vocabulary?: string;
+  phrase?: string | string[];
+  /** How strongly, 0 to 4. */
+  boost?: number;
+  /** Keeps v3 to the script of a language. */
+  language?: string;
   /** Besides `hello`, `ready` and `warning`, which the client needs itself. */
   events?:
     | "all"

@@ -117,6 +117,8 @@ def progressive_record(waterfall: Waterfall, /, t0: float | None, **settings: An
     from parakeet_coreml.recording.session import record  # noqa: PLC0415  likewise
 
     if t0 is not None:
+        if not t0 < float("inf"):  # NaN passes a range
+            raise click.BadParameter(f"{t0} is no time.", param_hint="'--t0'")
         waterfall.key(t0)
     return record(Options(**settings), waterfall=waterfall)
 

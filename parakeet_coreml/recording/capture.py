@@ -54,6 +54,8 @@ class Capture:
             self.source = source
             if self._stopped:
                 source.stop(self._tail)
+            elif self._letting_go:
+                source.stop()  # a pause came while it was opening
         return source
 
     def stop(self, tail: float = 0.0) -> None:
@@ -70,14 +72,17 @@ class Capture:
             self._watcher.warn("unknown_command", "only a microphone can be paused")
             return
         with self._changed:
-            if not self._stopped and not self._held and self.source is not None:
+            if not self._stopped and not self._held:
                 self._letting_go = self._held = True
-                self.source.stop()
+                if self.source is not None:
+                    self.source.stop()
 
     def resume(self) -> None:
         """Open the microphone again. Does nothing where nothing is paused."""
         with self._changed:
             self._held = False
+            if self.source is None:
+                self._letting_go = False  # it is opening, and may go on
             self._changed.notify_all()
 
     def close(self) -> None:

@@ -102,6 +102,27 @@ def test_a_last_line_of_any_length_is_read(tmp_path: Path) -> None:
     assert len(done["full_text"]) == 300_000
 
 
+def test_a_list_is_an_option_given_several_times(tmp_path: Path) -> None:
+    says = """import json, sys
+print(json.dumps({"type": "done", "totalChunks": 0, "full_text": "|".join(sys.argv[2:])}))"""
+    command = [program(tmp_path, says)]
+    dictation = dictate(command=command, phrase=["etcd", "a b"], device=(), meta=True, words=False)
+    list(dictation)
+    assert dictation.text == "--phrase=etcd|--phrase=a b|--meta"
+
+
+def test_a_pause_is_told_and_its_end(tmp_path: Path) -> None:
+    says = """import json, sys
+told = "".join(sys.stdin.readline() for _ in range(3))
+print(json.dumps({"type": "done", "totalChunks": 0, "full_text": told}))"""
+    with dictate(command=[program(tmp_path, says)]) as dictation:
+        dictation.pause()
+        dictation.resume()
+        dictation.stop()
+        list(dictation)
+    assert dictation.text.split() == ["pause", "resume", "stop"]
+
+
 def test_a_failure_is_raised_after_the_lines_with_its_hint(heard: Stage) -> None:
     dictation = dictate(
         input=str(heard.speech), backend="onnx", model="v3", models_dir="/nonexistent"

@@ -1,5 +1,6 @@
 """How a live recording pauses, ends by itself, and goes on a little after a stop."""
 
+import time
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,37 @@ def test_pauses_close_upon_one_another_lose_nothing(
     recorder.say("stop")
     recorder.finish(0)
     assert recorder.heard == list(WORDS[:4])
+
+
+def test_a_pause_holds_that_comes_before_the_microphone_runs(
+    start: Start, room: PulseServer
+) -> None:
+    recorder = start(*WATCHED, env=room.env)
+    recorder.say("pause")
+    recorder.until("state", state="paused")
+    assert microphones_in_use(room) == 0
+    recorder.say("resume")
+    recorder.until("state", state="recording")
+    say_two(recorder, room)
+    recorder.say("stop")
+    recorder.finish(0)
+    assert recorder.heard == list(WORDS[:2])
+
+
+def test_a_pause_holds_that_comes_while_the_microphone_opens_again(
+    start: Start, room: PulseServer
+) -> None:
+    recorder = start(*WATCHED, env=room.env)
+    recorder.until("ready", what="capture")
+    recorder.say("pause")
+    recorder.until("state", state="paused")
+    recorder.say("resume\npause")
+    time.sleep(1)  # it would be open by now
+    assert microphones_in_use(room) == 0
+    recorder.say("resume")
+    recorder.until("state", state="recording")
+    recorder.say("stop")
+    recorder.finish(0)
 
 
 def test_a_stop_while_paused_ends_at_once(start: Start, room: PulseServer) -> None:

@@ -29,6 +29,8 @@ REFUSED: dict[str, tuple[tuple[str, ...], str]] = {
     "an overlap of NaN": (("--overlap-seconds", "nan"), "overlap"),
     "no seconds": (("--max-seconds", "0"), "max-seconds"),
     "NaN seconds": (("--max-seconds", "nan"), "max-seconds"),
+    "a key pressed at NaN": (("--t0", "nan"), "--t0"),
+    "a key that is never pressed": (("--t0", "1e400"), "--t0"),
     "a rate of 7 Hz": (("--input", "-", "--input-rate", "7"), "rate"),
     "an unknown encoding": (("--input", "-", "--input-encoding", "mp3"), "mp3"),
     "a model that is neither name nor folder": (("--backend", "onnx", "--model", "v9"), "v9"),

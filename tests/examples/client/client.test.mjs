@@ -30,6 +30,13 @@ async function all(dictation) {
   return events;
 }
 
+// Options
+
+test("a list is an option given several times", async () => {
+  const { full_text } = await start("listing", { phrase: ["etcd", "a b"], device: [], meta: true }).finished;
+  assert(full_text.startsWith("--phrase=etcd|--phrase=a b|--meta|--events="), full_text);
+});
+
 // Lines
 
 test("lines are the same however their bytes are cut", () => {

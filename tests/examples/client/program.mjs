@@ -84,6 +84,11 @@ const BEHAVIOURS = {
     done("fix the login");
     process.exitCode = 12;
   },
+  /** Ends at once and tells its arguments. */
+  listing() {
+    ready();
+    done(process.argv.slice(4).join("|"));
+  },
   /** Refuses like the real one: words on stderr, exit code 2. */
   refusing() {
     process.stderr.write("Usage: parakeet-coreml …\n\nError: No such option: --odd\n");

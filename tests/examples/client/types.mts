@@ -11,7 +11,8 @@ import {
 const controller = new AbortController();
 const dictation = dictate({
   command: ["python3", "-m", "parakeet_coreml"],
-  device: 2,
+  device: [2, "USB"],
+  phrase: ["Kubernetes", "etcd"],
   chunkSeconds: 15,
   events: ["level", "partial"],
   signal: controller.signal,
