@@ -42,7 +42,9 @@ def test_one_request_that_arrives_twice_is_one(
     recorder.send(second)
     recorder.finish(0)
     assert recorder.heard == list(WORDS[:2])
-    assert recorder.done["stop_reason"] == first.name.lower()
+    # The system may hand over two that come at once in either order.
+    possible = (first, second) if apart == 0 else (first,)
+    assert recorder.done["stop_reason"] in [number.name.lower() for number in possible]
 
 
 def test_a_second_request_after_half_a_second_leaves_at_once(start: Start, two_words: Path) -> None:
