@@ -1,6 +1,6 @@
 """What `progressive-record` was asked to do, and what of it can be refused at once."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from parakeet_coreml.audio.samples import SAMPLE_RATE
 from parakeet_coreml.backends.base import Term
@@ -124,8 +124,9 @@ class Options:
 
         Raises `UsageError` for what no recording can be made of.
         """
-        pause_ms = self.pause_ms if self.at_pauses else None
-        geometry = Geometry.of(self.chunk_seconds, self.overlap_seconds, pause_ms)
+        geometry = Geometry.of(self.chunk_seconds, self.overlap_seconds, self.pause_ms)
+        if not self.at_pauses:
+            geometry = replace(geometry, pause=None)
         if not 0 < self.most_seconds <= MAX_SECONDS:
             raise UsageError(
                 f"--max-seconds must be above 0 and up to {MAX_SECONDS:g}, "

@@ -162,6 +162,7 @@ def test_a_limit_has_no_tail(start: Start, two_words: Path) -> None:
         ("--auto-stop", "0.1"),
         ("--auto-stop", "nan"),
         ("--chunk-at", "pause", "--pause-ms", "100"),
+        ("--pause-ms", "-5"),
         ("--chunk-at", "word"),
     ],
 )
