@@ -21,7 +21,7 @@ ROOT = Path(__file__).parent.parent.parent
 SAMPLE = ROOT / "parakeet_coreml" / "samples" / "speech.wav"
 NOBODYS = ROOT / "tests" / "bench" / "distractors.txt"
 SAID = 220_000
-"""Where the sample says: the doctor will come back tomorrow."""
+"""Before the sample says: please close the window and lock the door."""
 
 
 def noisy(amount: float, start: int) -> Samples:
@@ -44,12 +44,12 @@ def heard(backend: str, *terms: Term, windows: list[Samples]) -> list[Hypothesis
 def test_the_same_list_gives_the_same_words_everywhere(backend: str) -> None:
     if backend == "mlx":
         pytest.importorskip("parakeet_mlx")
-    window = noisy(0.02, SAID)
+    window = noisy(0.0, SAID)
     (without,) = heard(backend, windows=[window])
-    (with_list,) = heard(backend, Term("docker"), Term("kubernetes"), windows=[window])
+    (with_list,) = heard(backend, Term("locked"), Term("kubernetes"), windows=[window])
     text = text_of(words_of(without.tokens))
-    assert "the doctor will" in text
-    assert text_of(words_of(with_list.tokens)) == text.replace("doctor", "docker")
+    assert "and lock the door" in text
+    assert text_of(words_of(with_list.tokens)) == text.replace("lock the", "locked the")
 
 
 def test_a_list_of_terms_that_nobody_says_changes_nothing() -> None:
@@ -62,9 +62,9 @@ def test_a_list_of_terms_that_nobody_says_changes_nothing() -> None:
 
 def test_a_recording_tells_which_terms_were_written_and_where(tmp_path: Path) -> None:
     listed = tmp_path / "terms.txt"
-    listed.write_text("docker\nquay\nthe river = der river\nab\nçedilla\n", encoding="utf-8")
+    listed.write_text("locked\nquay\nthe river = der river\nab\nçedilla\n", encoding="utf-8")
     sound = tmp_path / "said.wav"
-    soundfile.write(sound, noisy(0.02, SAID), SAMPLE_RATE)
+    soundfile.write(sound, noisy(0.0, SAID), SAMPLE_RATE)
     command = [sys.executable, "-m", "parakeet_coreml", "progressive-record", "--input", str(sound)]
     command += ["--model", "tiny-en", "--backend", "onnx", "--vocabulary", str(listed)]
     command += ["--phrase", "along", "--language", "pl", "--meta", "--events", "warning"]
@@ -76,7 +76,7 @@ def test_a_recording_tells_which_terms_were_written_and_where(tmp_path: Path) ->
     assert "'ab' (line 4)" in warned["vocabulary"]
     assert "'çedilla' (line 5)" in warned["vocabulary"]
     terms = [term for line in lines for term in line.get("terms", ())]
-    assert [term["text"] for term in terms] == ["along", "the river", "docker"]
+    assert [term["text"] for term in terms] == ["locked", "along", "the river"]
     assert all(0 <= term["start_ms"] < term["end_ms"] <= 15_000 for term in terms)
 
 

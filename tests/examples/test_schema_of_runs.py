@@ -16,6 +16,7 @@ from examples_stage import Stage, set_stage  # it puts the harness on the path
 from recorder import sound, write_script, write_wav
 from schemas import check_line, shape_of
 
+import parakeet_coreml
 from parakeet_coreml.protocol.types import LINES
 
 pytest_plugins = ("examples_fixtures",)
@@ -46,6 +47,12 @@ def everything(stage: Stage) -> Lines:
 
 def decoded(stage: Stage) -> Lines:
     return record(stage, "--input", stage.speech, "--model", "tiny-en", "--backend", "onnx", *ALL)
+
+
+def with_terms(stage: Stage) -> Lines:
+    sample = Path(parakeet_coreml.__file__).parent / "samples" / "speech.wav"
+    model = ("--model", "tiny-en", "--backend", "onnx")
+    return record(stage, "--input", sample, *model, "--phrase", "main branch", *ALL)
 
 
 def live(stage: Stage) -> Lines:
@@ -103,6 +110,7 @@ RECORDINGS = (
     plain,
     everything,
     decoded,
+    with_terms,
     live,
     restarted,
     failed,
