@@ -27,8 +27,9 @@ settings.register_profile(
 settings.load_profile("ci" if os.environ.get("CI") else "dev")
 
 # A shell starts what it puts into the background deaf to Ctrl-C, and every program of a test would
-# inherit that.
+# inherit that; `nohup` makes what it starts deaf to a hang-up, which programs of ours keep to.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 remove_jack_table()  # a program that was killed before the tests may have left it locked
 

@@ -9,6 +9,7 @@ PARAKEET_BIN names the program; without it, it is the package under test. A word
 what must be heard is known exactly.
 """
 
+import contextlib
 import json
 import os
 import shlex
@@ -195,8 +196,9 @@ class Recorder:
 
     def _read_stderr(self) -> None:
         assert self.process.stderr is not None
-        while data := os.read(self.process.stderr.fileno(), 1 << 16):
-            self.stderr += data.decode(errors="replace")
+        with contextlib.suppress(OSError, ValueError):  # closed under us, once nobody looks
+            while data := os.read(self.process.stderr.fileno(), 1 << 16):
+                self.stderr += data.decode(errors="replace")
 
     # While it runs
 
