@@ -71,9 +71,10 @@ def test_people_read_the_same_and_options_come_from_the_environment(tmp_path: Pa
 def test_a_missing_model_is_told_with_its_cure(tmp_path: Path) -> None:
     done = run("--json", "--backend", "onnx", "--models-dir", tmp_path, code=20)
     fields = found(done)
+    # Where the program is not on PATH, the cure names it as it was called.
     cure = f"parakeet-coreml models download v3 --backend onnx --models-dir {tmp_path}"
     assert fields["error"]["code"] == "model_missing"
-    assert fields["error"]["hint"].splitlines()[0] == cure
+    assert fields["error"]["hint"].splitlines()[0].endswith(cure)
     assert cure in done.stderr
     assert [fields[key] for key in COSTS] == [None] * 4
     assert list(tmp_path.iterdir()) == []
