@@ -9,7 +9,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,8 +18,8 @@ from parakeet_coreml.audio.samples import SAMPLE_RATE, Samples
 from parakeet_coreml.backends.base import Backend, Hypothesis, Supervised
 from parakeet_coreml.errors import ParakeetError
 
-REMEMBERED = 6
-"""Answers kept: one window and its further attempts; 1 MB each at most."""
+REMEMBERED = 9
+"""Answers kept: one window and all its further attempts; 1 MB each at most."""
 
 SHARE = 0.25
 """Part of one worker's time that may go into decoding ahead."""
@@ -155,4 +155,5 @@ class SpeculatingBackend:
         patience = max(PATIENCE, PATIENT * self._slowest)
         timer = threading.Timer(patience, lose_patience)
         timer.daemon = True
-        timer.start()
+        with suppress(RuntimeError):  # no thread for it: the window's own limit has to do
+            timer.start()
