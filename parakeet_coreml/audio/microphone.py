@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from parakeet_coreml.audio.devices import HINT, DeviceInfo, first_there, inputs
+from parakeet_coreml.audio.onset import FirstSound, Onset
 from parakeet_coreml.audio.pace import Pace
 from parakeet_coreml.audio.portaudio import library, one_line, within
 from parakeet_coreml.audio.samples import MAX_RATE, MIN_RATE, noise
@@ -39,7 +40,7 @@ LIVE_POLL = 0.1
 """Seconds between them where somebody watches the levels, which are ten a second."""
 
 FIRST_POLL = 0.02
-"""Seconds between two looks until the first samples are there: a host waits to say so."""
+"""Seconds between two looks until there is sound: a host waits to say so."""
 
 LAST_POLL = 0.005
 """Seconds between two looks once a stop was asked for."""
@@ -99,7 +100,7 @@ class Microphone:
 
     `device` is an index, a name, or a part of one name in any case, or several of these, of which
     the first that is there counts; None is the system's default.
-    `warn`, and `begun` with the first samples, are called from another thread.
+    `warn`, `begun` with the first samples, and `sounds` are called from another thread.
     """
 
     def __init__(
@@ -118,6 +119,8 @@ class Microphone:
         self.name = ""
         self.poll = POLL
         """Seconds after which sound is handed over; at once after `stop`."""
+        self.sounds: Callable[[Onset], None] = lambda _onset: None
+        """Is called once what comes is not only digital zeros, or stays so for long."""
         self.lost_samples = 0
         """Samples at `rate` that the device lost by overflow, as far as the clock can tell."""
         self._devices = (device,) if isinstance(device, str) else device or ()
@@ -126,6 +129,7 @@ class Microphone:
         self._opened = 1  # channels
         self._warn = warn
         self._begun: Callable[[], None] | None = begun
+        self._waited_for: FirstSound | None = None
         self._open_timeout = open_timeout
         self._stall_timeout = stall_timeout
         self._stream: Any = None
@@ -223,6 +227,7 @@ class Microphone:
         if wrong is not None:
             self._warn("other_device", f"{wrong.message}; recording from {info.name!r}")
         self._pace = Pace(self.rate, time.monotonic())
+        self._waited_for = FirstSound(self.rate, self._opened, (self.channel or 1) - 1)
         self._stream = stream
         if self._closed:  # too late: the caller has given up on us
             stream.close()
@@ -260,7 +265,7 @@ class Microphone:
                 if self._wake.is_set():
                     time.sleep(LAST_POLL)
                 else:
-                    self._wake.wait(FIRST_POLL if self._begun else self.poll)
+                    self._wake.wait(FIRST_POLL if self._waited_for else self.poll)
             if self._judged < math.inf and not self._failure and not self._closed:
                 self._fill_if_late(self._stop_time)  # a stop right behind a freeze
         except sounddevice.PortAudioError as error:
@@ -275,13 +280,12 @@ class Microphone:
             self._judged = now + SETTLED
         self._looked = now
         count: int = self._stream.read_available
+        kept = b""
         if count > 0:
             data, overflowed = self._stream.read(count)
             self._pace.arrived(count, time.monotonic())
-            self._arrived.put(bytes(data))
-            if self._begun is not None:
-                self._begun()
-                self._begun = None
+            kept = bytes(data)
+            self._arrived.put(kept)
             self._judge_clock()
             if overflowed and sys.platform == "darwin":
                 # There the flag also says that a cycle of Core Audio was late, which loses nothing
@@ -289,10 +293,20 @@ class Microphone:
                 self._judged = now + SETTLED
             elif overflowed:
                 self._fill(time.monotonic())
+        self._listen(kept, now)
         if now > self._judged:
             self._judged = math.inf
             self._fill_if_late(now)
         return count
+
+    def _listen(self, data: bytes, now: float) -> None:
+        """Tell that samples come, and once they are sound."""
+        if data and self._begun is not None:
+            self._begun()
+            self._begun = None
+        if self._waited_for is not None and (onset := self._waited_for.look(data, now)):
+            self._waited_for = None
+            self.sounds(onset)
 
     def _judge_clock(self) -> None:
         """Go by the device's own clock where it is not the one it claims, and tell so."""

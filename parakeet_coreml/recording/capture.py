@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from parakeet_coreml.audio.onset import Onset
 from parakeet_coreml.audio.samples import Samples, to_samples
 from parakeet_coreml.audio.source import Source
 from parakeet_coreml.errors import DeviceLostError, NoDeviceError
@@ -18,7 +19,7 @@ from parakeet_coreml.recording.sources import heard
 class Watcher:
     """Who is told what becomes of the capture."""
 
-    sounds: Callable[[Source], None]
+    sounds: Callable[[Source, Onset], None]
     """The first sound of a source is there, or of one that was opened again."""
     paused: Callable[[], None]
     stop: Callable[[str], None]
@@ -102,7 +103,7 @@ class Capture:
         try:
             while (source := self.source) is not None:
                 if self._options.input != "mic":
-                    self._watcher.sounds(source)
+                    self._watcher.sounds(source, Onset())
                 for block in heard(source, counts, self._options.channel_number):
                     yield block[: self.left]
                     self.left -= len(block)

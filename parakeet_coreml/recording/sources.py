@@ -4,8 +4,10 @@ import itertools
 import os
 import stat
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from parakeet_coreml.audio.onset import Onset
 from parakeet_coreml.audio.source import Source, Warn
 from parakeet_coreml.errors import UsageError
 from parakeet_coreml.host import stdio
@@ -16,18 +18,27 @@ if TYPE_CHECKING:  # NumPy must not load before the microphone runs
     from parakeet_coreml.audio.samples import Samples
 
 
-def open_source(
-    options: Options, *, warn: Warn, begun: Callable[[Source], None], watched: bool
-) -> Source:
-    """Open the microphone, a file or raw PCM on stdin.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """Who is told what a source does, from any thread."""
 
-    `begun` is told when the microphone gives its first sample; `watched` asks it for small blocks.
+    warn: Warn
+    begun: Callable[[], None]
+    """The first sample of a microphone is there."""
+    sounds: Callable[[Source, Onset], None]
+    """A microphone gives sound: more than digital zeros, or those for long enough."""
+
+
+def open_source(options: Options, told: Told, *, watched: bool) -> Source:
+    """Open the microphone, a file or raw PCM on stdin; `watched` asks for small blocks.
+
     Raises `UsageError` for what is no input, and what the source raises.
     """
     if options.input == "mic":
         from parakeet_coreml.audio.microphone import LIVE_POLL, Microphone  # noqa: PLC0415  lazy
 
-        microphone = Microphone(options.device, warn=warn, begun=lambda: begun(microphone))
+        microphone = Microphone(options.device, warn=told.warn, begun=told.begun)
+        microphone.sounds = lambda onset: told.sounds(microphone, onset)
         microphone.channel = options.channel_number
         if watched:
             microphone.poll = LIVE_POLL
@@ -38,7 +49,7 @@ def open_source(
 
         _check_channel(options, 1)
         rate, encoding = options.input_rate, options.input_encoding
-        return PcmSource(stdio.STDIN, rate=rate, encoding=encoding, warn=warn)
+        return PcmSource(stdio.STDIN, rate=rate, encoding=encoding, warn=told.warn)
     if _is_pipe(options.input):
         from parakeet_coreml.audio.pcm import PipeSource  # noqa: PLC0415  lazy
 
@@ -48,10 +59,10 @@ def open_source(
             )
         if options.channel_number is not None:
             raise UsageError("--channel needs a file, not a pipe", "leave it out, or say mix")
-        return PipeSource(options.input, warn=warn)
+        return PipeSource(options.input, warn=told.warn)
     from parakeet_coreml.audio.file import FileSource  # noqa: PLC0415  lazy
 
-    file = FileSource(options.input, realtime=options.realtime, warn=warn)
+    file = FileSource(options.input, realtime=options.realtime, warn=told.warn)
     try:
         _check_channel(options, file.channels)
     except UsageError:

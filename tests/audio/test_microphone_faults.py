@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from parakeet_coreml.audio.devices import DeviceInfo, chosen, list_devices
 from parakeet_coreml.audio.microphone import NOISE_RMS, Microphone
+from parakeet_coreml.audio.onset import LIMIT, FirstSound, Onset
 from parakeet_coreml.audio.pace import Pace
 from parakeet_coreml.errors import DeviceLostError, NoDeviceError
 
@@ -40,6 +41,7 @@ class FakeStream:
         self.script = script
         self.active = True
         self.overflowed = False
+        self.level = 0.5
         self.aborted = threading.Event()
         self.closed = threading.Event()
         self.hang = threading.Event()
@@ -53,7 +55,7 @@ class FakeStream:
         return self.script.pop(0)(self) if self.script else 0
 
     def read(self, count: int) -> tuple[bytes, bool]:
-        return np.full(count, 0.5, np.float32).tobytes(), self.overflowed
+        return np.full(count, self.level, np.float32).tobytes(), self.overflowed
 
     def abort(self) -> None:
         self.aborted.set()
@@ -63,12 +65,12 @@ class FakeStream:
         self.closed.set()
 
 
-def gives(count: int, *, overflowed: bool = False, after: float = 0.0) -> Step:
+def gives(count: int, *, overflowed: bool = False, after: float = 0.0, level: float = 0.5) -> Step:
     """Step: so many samples; after a time in which the machine was busy elsewhere."""
 
     def step(stream: FakeStream) -> int:
         time.sleep(after)
-        stream.overflowed = overflowed
+        stream.overflowed, stream.level = overflowed, level
         return count
 
     return step
@@ -399,6 +401,53 @@ def test_the_first_samples_are_told_once(fake: Fake) -> None:
     mic.open()
     heard(mic)
     assert told == [1]
+
+
+def onsets(mic: Microphone) -> list[Onset]:
+    """Return what is told of where the sound of a recording begins, which loses no sample."""
+    told: list[Onset] = []
+    mic.sounds = told.append
+    mic.open()
+    heard(mic)
+    return told
+
+
+@pytest.mark.parametrize("zero", [0.0, -0.0])
+def test_zeros_of_a_device_that_wakes_are_no_sound_yet_and_are_kept(
+    fake: Fake, zero: float
+) -> None:
+    waking = [gives(RATE // 10, level=zero)] * 7  # AirPods: 0.6 to 0.7 s of them
+    mic = fake.microphone(*waking, gives(0), gives(480), gives(480), dies)
+    told: list[Onset] = []
+    mic.sounds = told.append
+    mic.open()
+    samples, _ = heard(mic)
+    assert told == [Onset(700)]
+    assert len(samples) == 7 * RATE // 10 + 960
+    assert np.count_nonzero(samples) == 960
+
+
+def test_sound_that_begins_within_a_block_is_found_there() -> None:
+    first = FirstSound(RATE, 2, 1)
+    block = np.zeros((4_800, 2), np.float32)
+    block[:, 0] = 0.5  # not the channel that is heard
+    assert first.look(b"", 0.0) is None
+    assert first.look(block.tobytes(), 1.0) is None
+    block[2_400, 1] = 1e-9
+    assert first.look(block.tobytes(), 1.1) == Onset(150)
+
+
+def test_a_device_that_gives_only_zeros_is_told_silent_by_their_count(fake: Fake) -> None:
+    zeros = [gives(RATE // 2, level=0.0)] * 4
+    assert onsets(fake.microphone(*zeros, dies)) == [Onset(1_500, silent=True)]
+
+
+def test_zeros_that_break_off_are_told_silent_by_the_clock() -> None:
+    first = FirstSound(RATE, 1, 0)
+    assert first.look(b"", 9.0) is None
+    assert first.look(bytes(4 * 480), 10.0) is None
+    assert first.look(b"", 10.0 + LIMIT - 0.01) is None
+    assert first.look(b"", 10.0 + LIMIT) == Onset(10, silent=True)
 
 
 def test_portaudio_that_is_not_installed_is_no_device(

@@ -202,6 +202,35 @@ def test_a_microphone_muted_midway_is_told(start: Start, room: PulseServer) -> N
     assert recorder.heard == list(WORDS[:2])
 
 
+def test_a_muted_microphone_is_ready_all_the_same_and_called_silent(
+    start: Start, room: PulseServer
+) -> None:
+    with room.mic.muted():
+        recorder = start("--events", "ready", env=room.env)
+        ready = recorder.until("ready", what="capture").fields
+        recorder.say("stop")
+        recorder.finish(0)
+    assert (ready["silent"], 0 < ready["t_ms"] <= 1_700) == (True, True)
+
+
+def test_a_microphone_that_wakes_with_zeros_is_ready_when_it_hears(
+    start: Start, room: PulseServer
+) -> None:
+    with room.mic.muted():
+        recorder = start("--events", "ready", env=room.env)
+        while not microphones_in_use(room):
+            time.sleep(0.01)
+        room.mic.play(np.concatenate([np.zeros(MIC_RATE // 5, np.int16), spoken(*WORDS[:2])]))
+        ready = recorder.until("ready", what="capture").fields
+        room.mic.idle = "noise"
+        recorder.until("ready", what="model")
+        room.mic.play(spoken(*WORDS[2:3])).wait()
+        recorder.say("stop")
+        recorder.finish(0)
+    assert ("silent" in ready, ready["t_ms"] > 0) == (False, True)
+    assert recorder.heard == list(WORDS[:3])
+
+
 def test_zeros_for_less_than_three_seconds_are_no_failure(start: Start, room: PulseServer) -> None:
     with room.mic.muted():
         start("--max-seconds", "1", env=room.env).finish(0)

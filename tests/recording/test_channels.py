@@ -18,7 +18,9 @@ from parakeet_coreml.audio.microphone import Microphone
 from parakeet_coreml.audio.resample import Counts
 from parakeet_coreml.errors import NoDeviceError, UsageError
 from parakeet_coreml.recording.options import Options
-from parakeet_coreml.recording.sources import heard, open_source
+from parakeet_coreml.recording.sources import Told, heard, open_source
+
+NOBODY = Told(warn=lambda *_: None, begun=lambda: None, sounds=lambda *_: None)
 
 
 def stereo(folder: Path) -> Path:
@@ -30,7 +32,7 @@ def stereo(folder: Path) -> Path:
 
 def samples(path: Path, channel: str) -> np.ndarray:
     options = Options(input=str(path), channel=channel)
-    source = open_source(options, warn=lambda *_: None, begun=lambda _: None, watched=False)
+    source = open_source(options, NOBODY, watched=False)
     return np.concatenate([*heard(source, Counts(), options.channel_number)])
 
 
@@ -46,12 +48,7 @@ def test_a_channel_that_is_not_there_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="has 2 channels, no channel 3"):
         samples(stereo(tmp_path), "3")
     with pytest.raises(UsageError, match="has 1 channel, no channel 2"):
-        open_source(
-            Options(input="-", channel="2"),
-            warn=lambda *_: None,
-            begun=lambda _: None,
-            watched=False,
-        )
+        open_source(Options(input="-", channel="2"), NOBODY, watched=False)
 
 
 @pytest.mark.parametrize("channel", ["0", "33", "-1", "left", "", "1.0", "٣", "01"])
