@@ -160,6 +160,7 @@ export interface WarningLine {
   code: "capture_stall"
     | "clock_drift"
     | "device_opening"
+    | "device_reopened"
     | "input_left"
     | "input_overflow"
     | "language"

@@ -14,6 +14,7 @@ WARNINGS = (
     "capture_stall",
     "clock_drift",
     "device_opening",
+    "device_reopened",
     "input_left",
     "input_overflow",
     "language",

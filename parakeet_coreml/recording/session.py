@@ -25,7 +25,7 @@ from parakeet_coreml.recording.capture import Capture, Watcher
 from parakeet_coreml.recording.ending import Ending, Order, Phase
 from parakeet_coreml.recording.notices import Notices, report_of
 from parakeet_coreml.recording.options import Options
-from parakeet_coreml.recording.sources import Told, open_source
+from parakeet_coreml.recording.sources import Again, Told, open_source
 from parakeet_coreml.timing import Waterfall
 
 if TYPE_CHECKING:  # NumPy must not load before the microphone runs
@@ -252,14 +252,14 @@ class Recording:
         if self._options.input == "mic":
             summary.check_microphone(self._account, self._levels, SILENT_AFTER)
 
-    def _open_source(self) -> Source:
+    def _open_source(self, again: Again) -> Source:
         watched = self._report.wants("level") or self._report.wants("speech")
         told = Told(
             warn=self._warn,
             begun=lambda: self._waterfall.mark("first_sample"),
             sounds=self._sounds,
         )
-        source = open_source(self._options, told, watched=watched)
+        source = open_source(self._options, told, watched=watched, again=again)
         if self._options.input == "mic":
             self._waterfall.mark("capture")
         return source
@@ -351,7 +351,8 @@ class Recording:
     def _sounds(self, source: Source, onset: Onset) -> None:
         """Tell that sound arrives: a microphone says so itself, before NumPy is there."""
         if self._sounding:
-            self._say_state("recording", **summary.silent(onset))  # again, after a pause
+            if not self._capture.replaces:  # again, after a pause
+                self._say_state("recording", **summary.silent(onset))
             return
         self._sounding = True
         self._waterfall.mark("first_sample")

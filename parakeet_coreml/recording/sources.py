@@ -1,21 +1,34 @@
 """Which source a recording listens to. Each is imported alone, for each brings its own library."""
 
 import itertools
+import math
 import os
 import stat
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from parakeet_coreml.audio.onset import Onset
 from parakeet_coreml.audio.source import Source, Warn
-from parakeet_coreml.errors import UsageError
+from parakeet_coreml.errors import ParakeetError, UsageError
 from parakeet_coreml.host import stdio
 from parakeet_coreml.recording.options import Options
 
 if TYPE_CHECKING:  # NumPy must not load before the microphone runs
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from parakeet_coreml.audio.opening import Rates
     from parakeet_coreml.audio.resample import Counts
     from parakeet_coreml.audio.samples import Samples
+
+AGAIN_AFTER = 1.5 if sys.platform == "darwin" else math.inf
+"""Seconds without samples after which the system's microphone is opened again, if not 5 s.
+
+On a Mac they stop when the headphones are put away, and PortAudio calls the stream active for
+ever. On Linux a loss is told at once, and a sound server that holds everything up, for seconds,
+has it all when it goes on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +42,20 @@ class Told:
     """A microphone gives sound: more than digital zeros, or those for long enough."""
 
 
-def open_source(options: Options, told: Told, *, watched: bool) -> Source:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Again:
+    """What was learned of a microphone that is opened again."""
+
+    rates: "Rates"
+    afresh: bool = False
+    """It was lost, and PortAudio has to look which ones there are now."""
+    name: str | None = None
+    """Of the very one that is wanted."""
+
+
+def open_source(
+    options: Options, told: Told, *, watched: bool, again: Again | None = None
+) -> Source:
     """Open the microphone, a file or raw PCM on stdin; `watched` asks for small blocks.
 
     Raises `UsageError` for what is no input, and what the source raises.
@@ -37,7 +63,12 @@ def open_source(options: Options, told: Told, *, watched: bool) -> Source:
     if options.input == "mic":
         from parakeet_coreml.audio.microphone import LIVE_POLL, Microphone  # noqa: PLC0415  lazy
 
-        microphone = Microphone(options.device, warn=told.warn, begun=told.begun)
+        device = options.device if again is None or again.name is None else again.name
+        microphone = Microphone(device, warn=told.warn, begun=told.begun)
+        if again is not None:
+            microphone.rates, microphone.afresh = again.rates, again.afresh
+        if not named(options):
+            microphone.again_after = AGAIN_AFTER
         microphone.sounds = lambda onset: told.sounds(microphone, onset)
         microphone.channel = options.channel_number
         if watched:
@@ -71,6 +102,12 @@ def open_source(options: Options, told: Told, *, watched: bool) -> Source:
     return file
 
 
+def named(options: Options) -> bool:
+    """Tell whether the microphone was chosen, so that another one is no substitute."""
+    device = options.device
+    return any(name.strip() for name in ((device,) if isinstance(device, str) else device or ()))
+
+
 def _check_channel(options: Options, channels: int) -> None:
     """Raise `UsageError` if a file lacks the channel that was asked for."""
     if options.channel_number is not None and options.channel_number > channels:
@@ -90,18 +127,29 @@ def _is_pipe(path: str) -> bool:
 
 
 def heard(source: Source, counts: "Counts", channel: int | None = None) -> "Iterator[Samples]":
-    """Return a source's sound at 16 kHz, of one channel, from 1, or of all mixed.
+    """Yield a source's sound at 16 kHz, of one channel, from 1, or of all mixed.
 
-    Waits for a first block: a stream's rate comes with it.
+    Waits for a first block: a stream's rate comes with it. Raises what the source raises, behind
+    all that it gave: the resampler holds the newest back.
     """
     from parakeet_coreml.audio.resample import to_16k  # noqa: PLC0415  NumPy loads here
 
-    blocks = source.blocks()
+    failures: list[ParakeetError] = []
+    blocks = _until_it_fails(source, failures)
     first = next(blocks, None)
-    if first is None:
-        return iter(())
-    whole = itertools.chain((first,), blocks)
-    if channel is None:
-        return to_16k(whole, source.rate, counts=counts)
-    one = (block if block.ndim == 1 else block[:, channel - 1] for block in whole)
-    return to_16k(one, source.rate, counts=counts)
+    if first is not None:
+        whole: Iterator[NDArray[np.float32]] = itertools.chain((first,), blocks)
+        if channel is not None:
+            whole = (block if block.ndim == 1 else block[:, channel - 1] for block in whole)
+        yield from to_16k(whole, source.rate, counts=counts)
+    if failures:
+        raise failures[0]
+
+
+def _until_it_fails(
+    source: Source, failures: list[ParakeetError]
+) -> "Iterator[NDArray[np.float32]]":
+    try:
+        yield from source.blocks()
+    except ParakeetError as error:
+        failures.append(error)

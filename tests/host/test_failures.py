@@ -157,6 +157,41 @@ def test_a_microphone_that_goes_away_keeps_what_was_said(start: Start, end: sign
     assert recorder.done["stop_reason"] == "device_lost"
 
 
+def test_a_microphone_that_is_unplugged_and_comes_back_goes_on(start: Start) -> None:
+    with PulseServer() as server:
+        recorder = start("--events", "ready,speech,warning,state", "--meta", env=server.env)
+        recorder.until("ready", what="capture")
+        server.mic.play(spoken(*WORDS[:2]))
+        recorder.until("speech", state="end", count=2)
+        server.unplug()
+        recorder.until("warning", code="capture_stall")
+        server.plug()
+        warning = recorder.until("warning", code="device_reopened").fields
+        server.mic.play(spoken(*WORDS[2:4]))
+        recorder.until("speech", state="end", count=4)
+        recorder.say("stop")
+        recorder.finish(0)
+    assert recorder.heard == list(WORDS[:4])
+    assert "ms were lost" in warning["message"]
+    assert warning["message"] in recorder.stderr
+    assert recorder.of("state") == []
+    account = recorder.done["samples"]
+    assert account["captured"] == account["transcribed"] + account["silent"] + account["lost"]
+
+
+def test_a_microphone_that_was_named_is_lost_when_it_is_unplugged(start: Start) -> None:
+    with PulseServer("Desk") as server:
+        recorder = start("--device", "Desk", "--events", "ready,speech,warning", env=server.env)
+        recorder.until("ready", what="capture")
+        server.mics["Desk"].play(spoken(*WORDS[:2]))
+        recorder.until("speech", state="end", count=2)
+        server.unplug("mic")  # to which the server would move it
+        server.unplug("Desk")
+        assert_failed(recorder, 12, "device_lost")
+    assert recorder.heard == list(WORDS[:2])
+    assert not [w for w in recorder.of("warning") if w["code"] == "device_reopened"]
+
+
 def test_a_microphone_that_is_suspended_and_goes_on_is_not_lost(start: Start) -> None:
     with PulseServer() as server:
         recorder = start("--events", "ready,warning", env=server.env)

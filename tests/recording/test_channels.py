@@ -14,7 +14,7 @@ from pulse import PulseServer
 from support import requires
 
 from parakeet_coreml.audio.devices import DeviceInfo, first_there
-from parakeet_coreml.audio.microphone import Microphone
+from parakeet_coreml.audio.opening import channels_of
 from parakeet_coreml.audio.resample import Counts
 from parakeet_coreml.errors import NoDeviceError, UsageError
 from parakeet_coreml.recording.options import Options
@@ -77,16 +77,12 @@ def test_without_any_of_them_the_first_is_missed() -> None:
 def test_a_microphone_is_opened_with_the_channels_it_takes(
     channel: int | None, opened: int
 ) -> None:
-    microphone = Microphone(("hook", "desk"), warn=lambda *_: None)
-    microphone.channel = channel
-    assert microphone._channels_of(HOOK) == opened
+    assert channels_of(HOOK, channel) == opened
 
 
 def test_a_microphone_without_the_channel_is_no_device() -> None:
-    microphone = Microphone(None, warn=lambda *_: None)
-    microphone.channel = 2
     with pytest.raises(NoDeviceError, match="has 1 channel, no channel 2"):
-        microphone._channels_of(DESK)
+        channels_of(DESK, 2)
 
 
 @pytest.mark.parametrize(("channel", "loudness"), [("1", -53), ("2", -13)])
