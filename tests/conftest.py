@@ -11,6 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 import pytest
 from hypothesis import HealthCheck, settings
+from portaudio_standin import Fake
 from pulse import PulseServer, remove_jack_table
 
 settings.register_profile(
@@ -65,3 +66,12 @@ def pulse() -> Iterator[PulseServer]:
     """Give a private PulseAudio server with one microphone, and stop it afterwards."""
     with PulseServer() as server:
         yield server
+
+
+@pytest.fixture
+def fake(monkeypatch: pytest.MonkeyPatch) -> Iterator[Fake]:
+    """Give a stand-in for sounddevice with one microphone."""
+    one = Fake()
+    monkeypatch.setitem(sys.modules, "sounddevice", one.module())
+    yield one
+    one.let_go()

@@ -137,6 +137,14 @@ class PulseServer:
                 return
         raise LookupError(name)
 
+    def plug(self, name: str = "mic") -> None:
+        """Give a microphone back that was unplugged."""
+        mic = self.mics[name]
+        mic.stop()
+        mic.fifo.unlink(missing_ok=True)
+        self._pactl("load-module", *mic.module().split())
+        mic.start()
+
     def suspend(self, name: str = "mic", *, suspended: bool = True) -> None:
         """Let a microphone pause as its server may, or go on."""
         self._pactl("suspend-source", self.mics[name].source, str(int(suspended)))

@@ -91,9 +91,11 @@ export interface HelloLine {
 export interface CaptureReadyLine {
   type: "ready";
   what: "capture";
-  /** Milliseconds of audio since the first captured sample. */
+  /** Milliseconds of digital zeros before it, which a device may wake with. */
   t_ms: number;
   device: Device;
+  /** True where only digital zeros came for 1.5 s: muted, or no permission. */
+  silent?: boolean;
 }
 
 /** With --events ready: the model is loaded; what was said before is not lost. */
@@ -147,6 +149,8 @@ export interface StateLine {
   state: "paused" | "recording";
   /** Milliseconds of audio since the first captured sample. */
   t_ms: number;
+  /** True where only digital zeros came for 1.5 s: muted, or no permission. */
+  silent?: boolean;
 }
 
 /** With --events warning: something to know that ends nothing. */
@@ -156,6 +160,7 @@ export interface WarningLine {
   code: "capture_stall"
     | "clock_drift"
     | "device_opening"
+    | "device_reopened"
     | "input_left"
     | "input_overflow"
     | "language"

@@ -16,10 +16,11 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from parakeet_coreml.audio.devices import HINT, DeviceInfo, first_there, inputs
+from parakeet_coreml.audio.onset import FirstSound, Onset
+from parakeet_coreml.audio.opening import Rates, open_stream
 from parakeet_coreml.audio.pace import Pace
 from parakeet_coreml.audio.portaudio import library, one_line, within
-from parakeet_coreml.audio.samples import MAX_RATE, MIN_RATE, noise
+from parakeet_coreml.audio.samples import noise
 from parakeet_coreml.audio.source import Warn
 from parakeet_coreml.errors import DeviceLostError, NoDeviceError
 
@@ -39,7 +40,7 @@ LIVE_POLL = 0.1
 """Seconds between them where somebody watches the levels, which are ten a second."""
 
 FIRST_POLL = 0.02
-"""Seconds between two looks until the first samples are there: a host waits to say so."""
+"""Seconds between two looks until there is sound: a host waits to say so."""
 
 LAST_POLL = 0.005
 """Seconds between two looks once a stop was asked for."""
@@ -79,27 +80,13 @@ CLOSE_LIMIT = 0.1
 NOISE_RMS = 1e-4
 """Loudness of the noise in place of lost samples: digital zeros can blank a whole window."""
 
-LATENCY = {"darwin": 5.0, "linux": 0.5}
-"""Seconds to ask PortAudio for: how long the interpreter may stall before samples are lost.
-
-On a Mac the ring holds twice this, rounded up to a power of two (pa_mac_core_blocking.c): at 48 kHz
-10.9 s in 2 MB; the default is 43 to 85 ms. The device is asked for its largest buffer in either
-case, so a lower value would not bring the first samples earlier.
-
-On Linux the value is the buffer of the ALSA device, cut into four periods, and on bare hardware a
-period is how late samples come. PulseAudio keeps what the buffer cannot take: with 0.5 the first
-samples came after 10 to 21 ms, and a stall of 3 s lost none (2.0 and 5.0 gave the same). The
-default of 9 to 35 ms also lost none, but a poll drains only one such buffer, so the reader could
-not catch up afterwards (measured 2026-11 with PortAudio 19.6, PulseAudio 16.1).
-"""
-
 
 class Microphone:
     """A microphone, mono at its native rate.
 
     `device` is an index, a name, or a part of one name in any case, or several of these, of which
     the first that is there counts; None is the system's default.
-    `warn`, and `begun` with the first samples, are called from another thread.
+    `warn`, `begun` with the first samples, and `sounds` are called from another thread.
     """
 
     def __init__(
@@ -112,20 +99,37 @@ class Microphone:
         stall_timeout: float = 5.0,
     ) -> None:
         self.rate = 0
+        self.claimed = 0
+        """The rate that the device says is its own."""
+        self.true_rate = 0
+        """What it gives, in Hz, where it was given up because that is not `rate`."""
         self.channels = 1
         self.seconds = 0.0
         """None of it is there before it was heard."""
         self.name = ""
         self.poll = POLL
         """Seconds after which sound is handed over; at once after `stop`."""
+        self.sounds: Callable[[Onset], None] = lambda _onset: None
+        """Is called once what comes is not only digital zeros, or stays so for long."""
         self.lost_samples = 0
         """Samples at `rate` that the device lost by overflow, as far as the clock can tell."""
+        self.rates: Rates = {}
+        """What devices were found to give instead of the rates they claim."""
+        self.afresh = False
+        """PortAudio is to look for its devices again."""
+        self.again_after = math.inf
+        """Seconds without samples, after the first ones, that make it a lost device."""
+        self.began: float | None = None
+        """When its first sample was recorded, on the monotonic clock; None before that."""
+        self.ended = 0.0
+        """When its newest samples arrived."""
         self._devices = (device,) if isinstance(device, str) else device or ()
         self.channel: int | None = None
         """The one that is heard, from 1; None leaves it to the system to make one of them."""
         self._opened = 1  # channels
         self._warn = warn
         self._begun: Callable[[], None] | None = begun
+        self._waited_for: FirstSound | None = None
         self._open_timeout = open_timeout
         self._stall_timeout = stall_timeout
         self._stream: Any = None
@@ -139,6 +143,7 @@ class Microphone:
         self._stop_time = math.inf
         self._wake = threading.Event()
         self._closed = False
+        self._released = threading.Event()
 
     def open(self) -> None:
         """Start recording; from here on nothing is lost.
@@ -164,22 +169,22 @@ class Microphone:
         """Yield float32 blocks of shape (n,) at `rate` as they arrive, until `stop` or `close`.
 
         Raises `DeviceLostError` once everything that arrived is out, if the device fails or gives
-        nothing for `stall_timeout` s; `NoDeviceError` if its rate is beyond what we resample.
+        nothing for `stall_timeout` s, or for `again_after`, or gives samples at another rate.
         """
         import numpy as np  # noqa: PLC0415  lazy: must not load before the microphone runs
 
-        self._check_rate()
         for item in self._waiting():
             if isinstance(item, int):
                 yield noise(item, NOISE_RMS)
             else:
                 heard = np.frombuffer(item, np.float32).reshape(-1, self._opened)
                 yield np.ascontiguousarray(heard[:, (self.channel or 1) - 1])
-        if self._failure and not self._closed:
-            raise DeviceLostError(
-                f"the microphone {self.name!r} stopped: {self._failure}",
-                "text up to this point is complete; check the connection and start again",
-            )
+        if not self._failure or self._closed:
+            return
+        raise DeviceLostError(
+            f"the microphone {self.name!r} {self._failure}",
+            "text up to this point is complete; check the connection and start again",
+        )
 
     def stop(self, tail: float = 0.0) -> None:
         """End `blocks` after the samples up to `tail` seconds from now.
@@ -195,60 +200,30 @@ class Microphone:
             return
         self._closed = True
         self.stop()
-        closer = threading.Thread(target=self._release, name="microphone-close", daemon=True)
-        closer.start()
-        closer.join(CLOSE_LIMIT)
+        threading.Thread(target=self._release, name="microphone-close", daemon=True).start()
+        self.released(CLOSE_LIMIT)
+
+    def released(self, within: float) -> bool:
+        """Wait so many seconds at most for `close` to be over; tell whether it is."""
+        return self._released.wait(within)
 
     # Opening, on a daemon thread
 
     def _start(self) -> None:
         """Find the device, open it and start it."""
-        sounddevice = library()
-        try:
-            info, wrong = first_there(inputs(), self._devices)
-            if not (math.isfinite(info.rate) and info.rate > 0):
-                raise NoDeviceError(f"{info.name!r} claims a rate of {info.rate} Hz", HINT)
-            self._opened = self._channels_of(info)
-            stream = sounddevice.RawInputStream(
-                device=info.index,
-                samplerate=round(info.rate),
-                channels=self._opened,
-                dtype="float32",
-                latency=LATENCY.get(sys.platform, "high"),
-            )
-            stream.start()
-        except (sounddevice.PortAudioError, ValueError) as error:
-            raise NoDeviceError(f"cannot open the microphone: {one_line(error)}", HINT) from error
-        self.rate, self.name = round(info.rate), info.name
-        if wrong is not None:
-            self._warn("other_device", f"{wrong.message}; recording from {info.name!r}")
+        opened = open_stream(
+            self._devices, channel=self.channel, rates=self.rates, afresh=self.afresh
+        )
+        self.rate, self.name, self._opened = opened.rate, opened.name, opened.channels
+        self.claimed = opened.claimed
+        if opened.wrong is not None:
+            message = f"{opened.wrong.message}; recording from {opened.name!r}"
+            self._warn("other_device", message)
         self._pace = Pace(self.rate, time.monotonic())
-        self._stream = stream
+        self._waited_for = FirstSound(self.rate, self._opened, (self.channel or 1) - 1)
+        self._stream = opened.stream
         if self._closed:  # too late: the caller has given up on us
-            stream.close()
-
-    def _channels_of(self, info: DeviceInfo) -> int:
-        """Return how many channels to open. Raises `NoDeviceError` without the one asked for.
-
-        One alone is made of all by the system, so the first is asked for with its neighbour.
-        """
-        if self.channel is None:
-            return 1
-        if self.channel > info.channels:
-            count = f"{info.channels} channel{'s' * (info.channels > 1)}"
-            raise NoDeviceError(
-                f"{info.name!r} has {count}, no channel {self.channel}",
-                "choose another --channel, or mix",
-            )
-        return min(info.channels, max(2, self.channel))
-
-    def _check_rate(self) -> None:
-        """Refuse a rate that the resampler must not see."""
-        if not MIN_RATE <= self.rate <= MAX_RATE:
-            raise NoDeviceError(
-                f"{self.name!r} records at {self.rate} Hz, outside {MIN_RATE} to {MAX_RATE}",
-                HINT,
-            )
+            self._stream.close()
 
     # Reading, on the reader thread
 
@@ -260,11 +235,11 @@ class Microphone:
                 if self._wake.is_set():
                     time.sleep(LAST_POLL)
                 else:
-                    self._wake.wait(FIRST_POLL if self._begun else self.poll)
+                    self._wake.wait(FIRST_POLL if self._waited_for else self.poll)
             if self._judged < math.inf and not self._failure and not self._closed:
                 self._fill_if_late(self._stop_time)  # a stop right behind a freeze
         except sounddevice.PortAudioError as error:
-            self._failure = one_line(error)
+            self._failure = f"stopped: {one_line(error)}"
         finally:
             self._arrived.put(None)
 
@@ -275,13 +250,15 @@ class Microphone:
             self._judged = now + SETTLED
         self._looked = now
         count: int = self._stream.read_available
+        kept = b""
         if count > 0:
             data, overflowed = self._stream.read(count)
-            self._pace.arrived(count, time.monotonic())
-            self._arrived.put(bytes(data))
-            if self._begun is not None:
-                self._begun()
-                self._begun = None
+            self.ended = time.monotonic()
+            if self.began is None:
+                self.began = self.ended - count / self.rate
+            self._pace.arrived(count, self.ended)
+            kept = bytes(data)
+            self._arrived.put(kept)
             self._judge_clock()
             if overflowed and sys.platform == "darwin":
                 # There the flag also says that a cycle of Core Audio was late, which loses nothing
@@ -289,13 +266,32 @@ class Microphone:
                 self._judged = now + SETTLED
             elif overflowed:
                 self._fill(time.monotonic())
+        self._listen(kept, now)
         if now > self._judged:
             self._judged = math.inf
             self._fill_if_late(now)
         return count
 
+    def _listen(self, data: bytes, now: float) -> None:
+        """Tell that samples come, and once they are sound."""
+        if data and self._begun is not None:
+            self._begun()
+            self._begun = None
+        if self._waited_for is not None and (onset := self._waited_for.look(data, now)):
+            self._waited_for = None
+            self.sounds(onset)
+
     def _judge_clock(self) -> None:
         """Go by the device's own clock where it is not the one it claims, and tell so."""
+        if sys.platform == "darwin" and self._stop_time == math.inf:
+            # AirPods go to half their rate as they begin to record, or when a call does.
+            self.true_rate, since = self._pace.flipped()
+            if self.true_rate:
+                self._failure = (
+                    f"gives {self.true_rate} samples a second, not {self.rate}: {since:.1f} s "
+                    "were heard at another speed"
+                )
+                return
         drift = self._pace.drift()
         if drift:
             self._pace.follow(drift)
@@ -322,10 +318,10 @@ class Microphone:
 
     def _finished(self, count: int) -> bool:
         """Say whether reading is over, after a look that found `count` samples."""
-        if self._closed:
+        if self._closed or self._failure:
             return True
         if not count and not self._stream.active:
-            self._failure = "the device is gone"
+            self._failure = "stopped: the device is gone"
             return True
         if self._stop_time == math.inf:
             return False
@@ -364,8 +360,11 @@ class Microphone:
             late = time.monotonic() - self._stop_time
             if self._closed or (late > 0 and quiet > 2 * self._patience()):
                 return
-            if quiet >= self._stall_timeout:
-                self._failure = f"no sound came for {self._stall_timeout:g} s"
+            limit = self._stall_timeout
+            if self.began is not None:
+                limit = min(limit, self.again_after)
+            if quiet >= limit:
+                self._failure = f"stopped: no sound came for {limit:g} s"
                 return
             if quiet >= STALL_WARNING and not warned:
                 warned = True
@@ -380,3 +379,4 @@ class Microphone:
         if self._stream is not None:
             self._stream.abort()
             self._stream.close()
+        self._released.set()

@@ -1,5 +1,8 @@
 """How far the samples of a device lag behind the clock. Pure."""
 
+RATES = (8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000, 88_200, 96_000)
+"""Rates in Hz that devices have."""
+
 
 class Pace:
     """The samples that came and the time they took; times in s, counts in samples.
@@ -20,10 +23,19 @@ class Pace:
     WIDEST = 0.5
     """Devices leave less between two bursts (Bluetooth 0.26 s): a longer gap is the machine."""
 
+    STRETCH = 1.0
+    """Seconds of steady arrivals whose rate is compared with that of the next."""
+
+    FLIPPED, ALIKE, NEAR = 0.3, 0.15, 0.03
+    """Another rate is one a third off, in two stretches alike; or closer, but a usual one."""
+
     def __init__(self, rate: int, started: float) -> None:
         self._rate = float(rate)
         self._count = 0
         self._steady_time, self._steady_count = 0.0, 0
+        self._stretch_time, self._stretch_count = 0.0, 0
+        self._stretches: list[tuple[float, float]] = []
+        """Of the newest two, how far each was off, and its length in s."""
         self._origin = started
         self._last = started
         self.gap = 0.0
@@ -35,6 +47,7 @@ class Pace:
         if not first and now - self._last < self.STEADY:
             self._steady_time += now - self._last
             self._steady_count += count
+            self._stretch(now - self._last, count)
         if not first and now - self._last < self.WIDEST:
             self.gap = max(self.gap, now - self._last)
         self._count += count
@@ -43,10 +56,23 @@ class Pace:
         self._origin = seen if first else min(seen, drifted)
         self._last = now
 
+    def _stretch(self, seconds: float, count: int) -> None:
+        self._stretch_time += seconds
+        self._stretch_count += count
+        if self._stretch_time >= self.STRETCH:
+            off = self._stretch_count / self._stretch_time / self._rate - 1
+            self._stretches = [*self._stretches[-1:], (off, self._stretch_time)]
+            self._stretch_time, self._stretch_count = 0.0, 0
+
     def filled(self, count: int) -> None:
         """Count samples that stand for lost ones; a loss is no drift."""
         self._count += count
+        self._begin_anew()
+
+    def _begin_anew(self) -> None:
         self._steady_time, self._steady_count = 0.0, 0
+        self._stretch_time, self._stretch_count = 0.0, 0
+        self._stretches = []
 
     def drift(self) -> float:
         """Return by how much the device's clock is off: 0.05 for 5 % more samples; 0 if hardly."""
@@ -55,12 +81,34 @@ class Pace:
         off = self._steady_count / self._steady_time / self._rate - 1
         return off if abs(off) > self.TOLERATED + self.BURST / self._steady_time else 0.0
 
+    def flipped(self) -> tuple[int, float]:
+        """Return the rate in Hz that the device has instead, and for how many seconds; 0 if none.
+
+        Told after about two seconds where it is far off, as 24,000 for 48,000 is; what is closer
+        takes as long as `drift` does.
+        """
+        if len(self._stretches) == 2:  # noqa: PLR2004  they are compared with each other
+            (one, before), (two, after) = self._stretches
+            if min(abs(one), abs(two)) > self.FLIPPED and abs(one - two) < self.ALIKE:
+                rate = usual(self._rate * (1 + (one + two) / 2), self.ALIKE)
+                return (rate, before + after) if rate else (0, 0.0)
+        off = self.drift()
+        rate = usual(self._rate * (1 + off), self.NEAR) if off else 0
+        other = rate and abs(rate / self._rate - 1) > self.NEAR
+        return (rate, self._steady_time) if other else (0, 0.0)
+
     def follow(self, drift: float) -> None:
         """Go by the rate that was measured from now on: all that was recorded has arrived."""
         self._rate *= 1 + drift
-        self._steady_time, self._steady_count = 0.0, 0
+        self._begin_anew()
         self._origin = self._last - self._count / self._rate
 
     def missing(self, moment: float) -> int:
         """Return how many samples recorded up to `moment` have not arrived."""
         return max(0, round((moment - self._origin) * self._rate) - self._count)
+
+
+def usual(rate: float, near: float) -> int:
+    """Return the rate in Hz that devices have next to this one; 0 if none is near, as a share."""
+    nearest = min(RATES, key=lambda known: abs(known - rate))
+    return nearest if abs(nearest / rate - 1) < near else 0

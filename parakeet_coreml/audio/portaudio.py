@@ -92,6 +92,18 @@ def library() -> Any:  # noqa: ANN401  sounddevice is untyped
     return sounddevice
 
 
+def restart() -> None:
+    """Let PortAudio look for its devices afresh: its list is from when it started.
+
+    Every stream has to be closed. Raises sounddevice's `PortAudioError`.
+    """
+    sounddevice = library()
+    with _loading:
+        with contextlib.suppress(sounddevice.PortAudioError):  # it may not even run
+            sounddevice._terminate()  # noqa: SLF001  there is no other way
+        sounddevice._initialize()  # noqa: SLF001  likewise
+
+
 def preload() -> None:
     """Let PortAudio look for its devices on a daemon thread; no microphone is opened.
 

@@ -14,6 +14,7 @@ WARNINGS = (
     "capture_stall",
     "clock_drift",
     "device_opening",
+    "device_reopened",
     "input_left",
     "input_overflow",
     "language",
@@ -45,6 +46,7 @@ Time = Annotated[int, {"minimum": 0}, "Milliseconds of audio since the first cap
 Share = Annotated[float, {"minimum": 0, "maximum": 1}, "Mean token probability; uncalibrated."]
 Milliseconds = Annotated[float, {"minimum": 0}]
 Decibels = Annotated[float, {"minimum": -120}]
+Silent = Annotated[bool, "True where only digital zeros came for 1.5 s: muted, or no permission."]
 Warm = Annotated[bool, "With Core ML on a Mac: false if the model had to be compiled first."]
 
 
@@ -142,8 +144,9 @@ class CaptureReadyLine(TypedDict):
 
     type: Literal["ready"]
     what: Literal["capture"]
-    t_ms: Time
+    t_ms: Annotated[Time, "Milliseconds of digital zeros before it, which a device may wake with."]
     device: Device
+    silent: NotRequired[Silent]
 
 
 class ModelReadyLine(TypedDict):
@@ -193,6 +196,7 @@ class StateLine(TypedDict):
     type: Literal["state"]
     state: Literal["paused", "recording"]
     t_ms: Time
+    silent: NotRequired[Silent]
 
 
 class WarningLine(TypedDict):

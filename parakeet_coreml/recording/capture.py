@@ -4,21 +4,28 @@
 """
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
+from parakeet_coreml.audio.onset import Onset
 from parakeet_coreml.audio.samples import Samples, to_samples
 from parakeet_coreml.audio.source import Source
 from parakeet_coreml.errors import DeviceLostError, NoDeviceError
 from parakeet_coreml.recording.options import Options
-from parakeet_coreml.recording.sources import heard
+from parakeet_coreml.recording.reopening import BETWEEN, PATIENCE, Loss, loss_of, released
+from parakeet_coreml.recording.sources import Again, heard
+
+if TYPE_CHECKING:  # NumPy must not load before the microphone runs
+    from parakeet_coreml.audio.resample import Counts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Watcher:
     """Who is told what becomes of the capture."""
 
-    sounds: Callable[[Source], None]
+    sounds: Callable[[Source, Onset], None]
     """The first sound of a source is there, or of one that was opened again."""
     paused: Callable[[], None]
     stop: Callable[[str], None]
@@ -34,22 +41,27 @@ class Capture:
     """The audio of one recording, at 16 kHz. `open_source` opens the microphone, file or stdin."""
 
     def __init__(
-        self, options: Options, *, open_source: Callable[[], Source], watcher: Watcher
+        self, options: Options, *, open_source: Callable[[Again], Source], watcher: Watcher
     ) -> None:
         self._options, self._open, self._watcher = options, open_source, watcher
         self._changed = threading.Condition()
         self._stopped = self._letting_go = self._held = False
         self._tail = 0.0
+        self._rates: dict[tuple[str, int], int] = {}
+        self._loss: Loss | None = None
+        """Of the source before this one, until it is known what it cost."""
+        self.replaces = False
+        """The source goes on for one that was lost, as nobody asked."""
         self.source: Source | None = None
         self.left = to_samples(options.most_seconds)
         """Samples that may still come."""
 
-    def open(self) -> Source:
+    def open(self, again: Again | None = None) -> Source:
         """Begin to listen.
 
         Raises what the source raises: `NoDeviceError`, `UsageError`, `StorageError`.
         """
-        source = self._open()
+        source = self._open(again or Again(rates=self._rates))
         with self._changed:
             self.source = source
             if self._stopped:
@@ -93,7 +105,8 @@ class Capture:
     def audio(self) -> Iterator[Samples | None]:
         """Yield audio until the source ends or `--max-seconds` is reached; None at a pause.
 
-        Raises what the source raises; `DeviceLostError` if it does not open again.
+        A microphone that is lost is opened again where that may be; what is missing is told and
+        made up for. Raises what the source raises; `DeviceLostError` if it does not open again.
         """
         from parakeet_coreml.audio.resample import Counts  # noqa: PLC0415  NumPy loads here, not before
 
@@ -102,13 +115,12 @@ class Capture:
         try:
             while (source := self.source) is not None:
                 if self._options.input != "mic":
-                    self._watcher.sounds(source)
-                for block in heard(source, counts, self._options.channel_number):
-                    yield block[: self.left]
-                    self.left -= len(block)
-                    if self.left <= 0:
-                        self._watcher.stop("max_seconds")
-                        break
+                    self._watcher.sounds(source, Onset())
+                try:
+                    yield from self._heard(source, counts)
+                except DeviceLostError as error:
+                    self._replace(source, error)
+                    continue
                 if not self._paused():
                     self._end(source, most - max(self.left, 0))
                     break
@@ -121,6 +133,50 @@ class Capture:
             if counts.bad_samples:
                 self._watcher.warn("nan_samples", f"{counts.bad_samples} samples were not numbers")
 
+    def _heard(self, source: Source, counts: "Counts") -> Iterator[Samples]:
+        """Yield what one source gives, up to the limit, behind what was lost before it."""
+        for block in heard(source, counts, self._options.channel_number):
+            for piece in (*self._made_up(source), block):
+                yield piece[: self.left]
+                self.left -= len(piece)
+                if self.left <= 0:
+                    self._watcher.stop("max_seconds")
+                    return
+        self._made_up(source)
+
+    def _made_up(self, source: Source) -> tuple[Samples, ...]:
+        """Say what was lost until this source began, and return what stands for it."""
+        loss, self._loss = self._loss, None
+        if loss is None:
+            return ()
+        message, instead = loss.told(source)
+        self._watcher.warn("device_reopened", message)
+        return (instead,)
+
+    def _replace(self, source: Source, error: DeviceLostError) -> None:
+        """Open the microphone again that failed. Raises `error` where that is not to be."""
+        loss = loss_of(source, error, self._options)
+        with self._changed:
+            if loss is None or self._stopped or self._letting_go:
+                raise error
+            self.source, self.replaces = None, True
+        self._watcher.warn("capture_stall", f"{error.message}; it is opened again")
+        if not released(source):
+            raise error
+        self._rates.update(loss.learned)
+        self._loss = loss
+        until = time.monotonic() + PATIENCE
+        while True:
+            try:
+                self.open(loss.again(self._options, self._rates))
+            except NoDeviceError:
+                with self._changed:
+                    stopped = self._changed.wait_for(lambda: self._stopped, BETWEEN)
+                if stopped or time.monotonic() > until:
+                    raise error from None
+            else:
+                return
+
     def _end(self, source: Source, used: int) -> None:
         if self._options.input == "-":
             self._watcher.stop("end_of_input")  # its end is how a host stops it
@@ -131,7 +187,7 @@ class Capture:
         with self._changed:
             if self._stopped or not self._letting_go:
                 return False
-            self._letting_go = False
+            self._letting_go = self.replaces = False
             source, self.source = self.source, None
         if source is not None:
             source.close()

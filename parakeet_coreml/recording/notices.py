@@ -5,6 +5,8 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
+from parakeet_coreml.audio.onset import Onset
+from parakeet_coreml.audio.source import Source
 from parakeet_coreml.backends.base import BackendInfo
 from parakeet_coreml.errors import ParakeetError
 from parakeet_coreml.host import stdio
@@ -77,10 +79,12 @@ class Notices:
         ):
             stdio.say(text)
 
-    def listening(self) -> None:
-        """Say to a person that sound arrives."""
-        if stdio.is_terminal(stdio.STDERR):
+    def listening(self, source: Source, onset: Onset, *, live: bool) -> None:
+        """Say that sound arrives."""
+        if live and stdio.is_terminal(stdio.STDERR):
             self._say("Listening; Ctrl-C ends it")
+        device: dict[str, Value] = {"name": source.name, "sample_rate": source.rate}
+        self.ready("capture", {"t_ms": onset.ms, "device": device, **summary.silent(onset)})
 
     def loaded(self, info: BackendInfo | None) -> None:
         """Say that the model is ready, and what it cannot do of what it was asked."""

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
+from parakeet_coreml.audio.onset import Onset
 from parakeet_coreml.audio.samples import SAMPLE_RATE, to_ms, to_samples
 from parakeet_coreml.audio.source import Source
 from parakeet_coreml.backends.base import BackendInfo, BackendSpec, Supervised
@@ -24,7 +25,7 @@ from parakeet_coreml.recording.capture import Capture, Watcher
 from parakeet_coreml.recording.ending import Ending, Order, Phase
 from parakeet_coreml.recording.notices import Notices, report_of
 from parakeet_coreml.recording.options import Options
-from parakeet_coreml.recording.sources import open_source
+from parakeet_coreml.recording.sources import Again, Told, open_source
 from parakeet_coreml.timing import Waterfall
 
 if TYPE_CHECKING:  # NumPy must not load before the microphone runs
@@ -251,9 +252,14 @@ class Recording:
         if self._options.input == "mic":
             summary.check_microphone(self._account, self._levels, SILENT_AFTER)
 
-    def _open_source(self) -> Source:
+    def _open_source(self, again: Again) -> Source:
         watched = self._report.wants("level") or self._report.wants("speech")
-        source = open_source(self._options, warn=self._warn, begun=self._sounds, watched=watched)
+        told = Told(
+            warn=self._warn,
+            begun=lambda: self._waterfall.mark("first_sample"),
+            sounds=self._sounds,
+        )
+        source = open_source(self._options, told, watched=watched, again=again)
         if self._options.input == "mic":
             self._waterfall.mark("capture")
         return source
@@ -332,9 +338,9 @@ class Recording:
         if left := summary.left_of(source, used, reason, live=live):
             self._warn("input_left", left)
 
-    def _say_state(self, state: str) -> None:
+    def _say_state(self, state: str, **more: Value) -> None:
         captured = self._account.captured if self._account is not None else 0
-        self._report.event("state", state=state, t_ms=to_ms(captured))
+        self._report.event("state", state=state, t_ms=to_ms(captured), **more)
 
     def _quiet(self, samples: int) -> None:
         """End the recording after so long without speech, once there was some."""
@@ -342,17 +348,15 @@ class Recording:
         if limit is not None and self._options.live and samples >= to_samples(limit):
             self._stop("auto_stop")
 
-    def _sounds(self, source: Source) -> None:
+    def _sounds(self, source: Source, onset: Onset) -> None:
         """Tell that sound arrives: a microphone says so itself, before NumPy is there."""
         if self._sounding:
-            self._say_state("recording")  # again, after a pause
+            if not self._capture.replaces:  # again, after a pause
+                self._say_state("recording", **summary.silent(onset))
             return
         self._sounding = True
-        if self._options.live:
-            self._notices.listening()
         self._waterfall.mark("first_sample")
-        device: dict[str, Value] = {"name": source.name, "sample_rate": source.rate}
-        self._notices.ready("capture", {"t_ms": 0, "device": device})
+        self._notices.listening(source, onset, live=self._options.live)
 
     # What is told, from any thread
 

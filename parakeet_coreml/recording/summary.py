@@ -6,6 +6,7 @@ import traceback
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from parakeet_coreml.audio.onset import Onset
 from parakeet_coreml.audio.samples import SAMPLE_RATE, to_ms
 from parakeet_coreml.audio.source import Source
 from parakeet_coreml.backends.base import BackendInfo, BackendSpec, Supervised, Work
@@ -25,6 +26,11 @@ MUTED = "the microphone has gone silent: only digital zeros come, as from one th
 
 UNREAD_TOLERANCE = 0.05
 """Seconds of a file that may be left unread in silence: a rest that resampling rounds away."""
+
+
+def silent(onset: Onset) -> dict[str, Value]:
+    """Return what a line says of a source that has given nothing but zeros so far."""
+    return {"silent": True} if onset.silent else {}
 
 
 def left_of(source: Source, used: int, reason: str | None, *, live: bool) -> str:

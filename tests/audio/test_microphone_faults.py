@@ -7,9 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -17,119 +15,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from portaudio_standin import RATE, Fake, FakeStream, PortAudioError, Step, dies, fails, gives
 
 from parakeet_coreml.audio.devices import DeviceInfo, chosen, list_devices
 from parakeet_coreml.audio.microphone import NOISE_RMS, Microphone
+from parakeet_coreml.audio.onset import LIMIT, FirstSound, Onset
 from parakeet_coreml.audio.pace import Pace
 from parakeet_coreml.errors import DeviceLostError, NoDeviceError
 
-RATE = 48_000
 PATIENCE = 20.0
-
-Step = Callable[["FakeStream"], int]
-
-
-class PortAudioError(Exception):
-    """As sounddevice's: what went wrong and, on a line of its own, the host's code."""
-
-
-class FakeStream:
-    """Plays a script: each look at `read_available` takes the next step; at the end, silence."""
-
-    def __init__(self, script: list[Step]) -> None:
-        self.script = script
-        self.active = True
-        self.overflowed = False
-        self.aborted = threading.Event()
-        self.closed = threading.Event()
-        self.hang = threading.Event()
-        self.hang.set()
-
-    def start(self) -> None:
-        pass
-
-    @property
-    def read_available(self) -> int:
-        return self.script.pop(0)(self) if self.script else 0
-
-    def read(self, count: int) -> tuple[bytes, bool]:
-        return np.full(count, 0.5, np.float32).tobytes(), self.overflowed
-
-    def abort(self) -> None:
-        self.aborted.set()
-        self.hang.wait()
-
-    def close(self) -> None:
-        self.closed.set()
-
-
-def gives(count: int, *, overflowed: bool = False, after: float = 0.0) -> Step:
-    """Step: so many samples; after a time in which the machine was busy elsewhere."""
-
-    def step(stream: FakeStream) -> int:
-        time.sleep(after)
-        stream.overflowed = overflowed
-        return count
-
-    return step
-
-
-def fails(_stream: FakeStream) -> int:
-    raise PortAudioError("Unanticipated host error\n[PaErrorCode -9999]")
-
-
-def dies(stream: FakeStream) -> int:
-    stream.active = False
-    return 0
-
-
-class Fake:
-    """The stand-in: one stereo device, one stream."""
-
-    def __init__(self) -> None:
-        self.rate: float = RATE
-        self.stream = FakeStream([])
-        self.asked: dict[str, Any] = {}
-        self.warnings: list[tuple[str, str]] = []
-        self.open_when = threading.Event()
-        self.open_when.set()
-
-    def module(self) -> SimpleNamespace:
-        device = {
-            "index": 0,
-            "name": "Desk",
-            "hostapi": 0,
-            "max_input_channels": 2,
-            "default_samplerate": self.rate,
-        }
-        return SimpleNamespace(
-            PortAudioError=PortAudioError,
-            RawInputStream=self.open,
-            query_devices=lambda: [device, {**device, "index": 1, "max_input_channels": 0}],
-            query_hostapis=lambda: [{"name": "Fake Audio"}],
-            default=SimpleNamespace(device=[0, 1]),
-        )
-
-    def open(self, **asked: Any) -> FakeStream:
-        self.open_when.wait()
-        self.asked = asked
-        return self.stream
-
-    def microphone(self, *script: Step, **options: Any) -> Microphone:
-        self.stream.script = list(script)
-        return Microphone(None, warn=lambda *w: self.warnings.append(w), **options)
-
-    def codes(self) -> list[str]:
-        return [code for code, _ in self.warnings]
-
-
-@pytest.fixture
-def fake(monkeypatch: pytest.MonkeyPatch) -> Iterator[Fake]:
-    one = Fake()
-    monkeypatch.setitem(sys.modules, "sounddevice", one.module())
-    yield one
-    one.stream.hang.set()
-    one.open_when.set()
 
 
 def heard(mic: Microphone) -> tuple[NDArray[np.float32], str]:
@@ -401,6 +295,53 @@ def test_the_first_samples_are_told_once(fake: Fake) -> None:
     assert told == [1]
 
 
+def onsets(mic: Microphone) -> list[Onset]:
+    """Return what is told of where the sound of a recording begins, which loses no sample."""
+    told: list[Onset] = []
+    mic.sounds = told.append
+    mic.open()
+    heard(mic)
+    return told
+
+
+@pytest.mark.parametrize("zero", [0.0, -0.0])
+def test_zeros_of_a_device_that_wakes_are_no_sound_yet_and_are_kept(
+    fake: Fake, zero: float
+) -> None:
+    waking = [gives(RATE // 10, level=zero)] * 7  # AirPods: 0.6 to 0.7 s of them
+    mic = fake.microphone(*waking, gives(0), gives(480), gives(480), dies)
+    told: list[Onset] = []
+    mic.sounds = told.append
+    mic.open()
+    samples, _ = heard(mic)
+    assert told == [Onset(700)]
+    assert len(samples) == 7 * RATE // 10 + 960
+    assert np.count_nonzero(samples) == 960
+
+
+def test_sound_that_begins_within_a_block_is_found_there() -> None:
+    first = FirstSound(RATE, 2, 1)
+    block = np.zeros((4_800, 2), np.float32)
+    block[:, 0] = 0.5  # not the channel that is heard
+    assert first.look(b"", 0.0) is None
+    assert first.look(block.tobytes(), 1.0) is None
+    block[2_400, 1] = 1e-9
+    assert first.look(block.tobytes(), 1.1) == Onset(150)
+
+
+def test_a_device_that_gives_only_zeros_is_told_silent_by_their_count(fake: Fake) -> None:
+    zeros = [gives(RATE // 2, level=0.0)] * 4
+    assert onsets(fake.microphone(*zeros, dies)) == [Onset(1_500, silent=True)]
+
+
+def test_zeros_that_break_off_are_told_silent_by_the_clock() -> None:
+    first = FirstSound(RATE, 1, 0)
+    assert first.look(b"", 9.0) is None
+    assert first.look(bytes(4 * 480), 10.0) is None
+    assert first.look(b"", 10.0 + LIMIT - 0.01) is None
+    assert first.look(b"", 10.0 + LIMIT) == Onset(10, silent=True)
+
+
 def test_portaudio_that_is_not_installed_is_no_device(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -579,6 +520,60 @@ def test_an_early_burst_is_no_drift() -> None:
     pace.arrived(19_200, 0.31)
     played(pace, 10, 48_000, 0.31)
     assert pace.drift() == 0
+
+
+@pytest.mark.parametrize(
+    ("claimed", "true", "within"),
+    [(48_000, 24_000, 3.5), (24_000, 48_000, 3.5), (48_000, 16_000, 3.5), (48_000, 44_100, 15.0)],
+)
+def test_another_rate_than_the_claimed_is_known_by_the_clock(
+    claimed: int, true: int, within: float
+) -> None:
+    pace = Pace(claimed, 0.0)
+    now, rate = 0.0, 0
+    while not rate:
+        now = played(pace, 0.1, true, now)
+        rate, heard = pace.flipped()
+    assert rate == true
+    assert now <= within
+    assert heard <= now
+
+
+def test_a_rate_that_flips_after_ten_minutes_is_known_as_fast() -> None:
+    pace = Pace(48_000, 0.0)
+    now = played(pace, 600, 48_000)
+    assert pace.flipped() == (0, 0.0)
+    played(pace, 3.5, 24_000, now)
+    assert pace.flipped()[0] == 24_000
+
+
+@given(
+    burst=st.floats(0.05, 0.26),
+    delays=st.lists(st.floats(0, 0.1), min_size=40, max_size=80),
+    off=st.floats(-0.03, 0.03),
+    frozen=st.floats(0, 10),
+)
+def test_a_late_bursty_or_frozen_device_has_no_other_rate(
+    burst: float, delays: list[float], off: float, frozen: float
+) -> None:
+    pace = Pace(48_000, 0.0)
+    looks: dict[float, int] = {}
+    seen = 0.0
+    for i, delay in enumerate(delays, 1):
+        due = i * burst + delay
+        seen = max(seen, 2.0 + frozen if 2.0 < due < 2.0 + frozen else due)
+        looks[seen] = looks.get(seen, 0) + round(burst * 48_000 * (1 + off))
+    for moment, count in looks.items():
+        pace.arrived(count, moment)
+        assert pace.flipped()[0] == 0
+
+
+@pytest.mark.parametrize("off", [-0.25, -0.05, 0.05, 0.2])
+def test_a_clock_that_is_off_has_no_usual_rate(off: float) -> None:
+    pace = Pace(48_000, 0.0)
+    played(pace, 60, 48_000 * (1 + off))
+    assert pace.flipped() == (0, 0.0)
+    assert pace.drift()
 
 
 def test_a_drifting_device_is_told_once(fake: Fake, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -157,6 +157,41 @@ def test_a_microphone_that_goes_away_keeps_what_was_said(start: Start, end: sign
     assert recorder.done["stop_reason"] == "device_lost"
 
 
+def test_a_microphone_that_is_unplugged_and_comes_back_goes_on(start: Start) -> None:
+    with PulseServer() as server:
+        recorder = start("--events", "ready,speech,warning,state", "--meta", env=server.env)
+        recorder.until("ready", what="capture")
+        server.mic.play(spoken(*WORDS[:2]))
+        recorder.until("speech", state="end", count=2)
+        server.unplug()
+        recorder.until("warning", code="capture_stall")
+        server.plug()
+        warning = recorder.until("warning", code="device_reopened").fields
+        server.mic.play(spoken(*WORDS[2:4]))
+        recorder.until("speech", state="end", count=4)
+        recorder.say("stop")
+        recorder.finish(0)
+    assert recorder.heard == list(WORDS[:4])
+    assert "ms were lost" in warning["message"]
+    assert warning["message"] in recorder.stderr
+    assert recorder.of("state") == []
+    account = recorder.done["samples"]
+    assert account["captured"] == account["transcribed"] + account["silent"] + account["lost"]
+
+
+def test_a_microphone_that_was_named_is_lost_when_it_is_unplugged(start: Start) -> None:
+    with PulseServer("Desk") as server:
+        recorder = start("--device", "Desk", "--events", "ready,speech,warning", env=server.env)
+        recorder.until("ready", what="capture")
+        server.mics["Desk"].play(spoken(*WORDS[:2]))
+        recorder.until("speech", state="end", count=2)
+        server.unplug("mic")  # to which the server would move it
+        server.unplug("Desk")
+        assert_failed(recorder, 12, "device_lost")
+    assert recorder.heard == list(WORDS[:2])
+    assert not [w for w in recorder.of("warning") if w["code"] == "device_reopened"]
+
+
 def test_a_microphone_that_is_suspended_and_goes_on_is_not_lost(start: Start) -> None:
     with PulseServer() as server:
         recorder = start("--events", "ready,warning", env=server.env)
@@ -200,6 +235,35 @@ def test_a_microphone_muted_midway_is_told(start: Start, room: PulseServer) -> N
     recorder.say("stop")
     recorder.finish(0)
     assert recorder.heard == list(WORDS[:2])
+
+
+def test_a_muted_microphone_is_ready_all_the_same_and_called_silent(
+    start: Start, room: PulseServer
+) -> None:
+    with room.mic.muted():
+        recorder = start("--events", "ready", env=room.env)
+        ready = recorder.until("ready", what="capture").fields
+        recorder.say("stop")
+        recorder.finish(0)
+    assert (ready["silent"], 0 < ready["t_ms"] <= 1_700) == (True, True)
+
+
+def test_a_microphone_that_wakes_with_zeros_is_ready_when_it_hears(
+    start: Start, room: PulseServer
+) -> None:
+    with room.mic.muted():
+        recorder = start("--events", "ready", env=room.env)
+        while not microphones_in_use(room):
+            time.sleep(0.01)
+        room.mic.play(np.concatenate([np.zeros(MIC_RATE // 5, np.int16), spoken(*WORDS[:2])]))
+        ready = recorder.until("ready", what="capture").fields
+        room.mic.idle = "noise"
+        recorder.until("ready", what="model")
+        room.mic.play(spoken(*WORDS[2:3])).wait()
+        recorder.say("stop")
+        recorder.finish(0)
+    assert ("silent" in ready, ready["t_ms"] > 0) == (False, True)
+    assert recorder.heard == list(WORDS[:3])
 
 
 def test_zeros_for_less_than_three_seconds_are_no_failure(start: Start, room: PulseServer) -> None:

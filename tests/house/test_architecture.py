@@ -60,6 +60,7 @@ PURE = {
     "audio.containers",
     "audio.mp3",
     "audio.ogg",
+    "audio.onset",
     "audio.pace",
     "audio.samples",
     "backends.languages",

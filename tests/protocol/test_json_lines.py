@@ -70,6 +70,7 @@ def record(told: JsonLines) -> None:
     told.chunk(said("fix", "the", "login", "bug"), elapsed=0.0524, start=0, stop=14 * SAMPLE_RATE)
     told.event("partial", index=1, text="please term", stable="please", t_ms=14_000)
     told.event("state", state="paused", t_ms=27_000)
+    told.event("state", state="recording", t_ms=27_000, silent=True)
     told.chunk([], elapsed=0, start=14 * SAMPLE_RATE, stop=27 * SAMPLE_RATE)
     told.error(DeviceLostError("the microphone is gone", "plug it in"))
     told.chunk(

@@ -14,11 +14,13 @@ from pulse import PulseServer
 from support import requires
 
 from parakeet_coreml.audio.devices import DeviceInfo, first_there
-from parakeet_coreml.audio.microphone import Microphone
+from parakeet_coreml.audio.opening import channels_of
 from parakeet_coreml.audio.resample import Counts
 from parakeet_coreml.errors import NoDeviceError, UsageError
 from parakeet_coreml.recording.options import Options
-from parakeet_coreml.recording.sources import heard, open_source
+from parakeet_coreml.recording.sources import Told, heard, open_source
+
+NOBODY = Told(warn=lambda *_: None, begun=lambda: None, sounds=lambda *_: None)
 
 
 def stereo(folder: Path) -> Path:
@@ -30,7 +32,7 @@ def stereo(folder: Path) -> Path:
 
 def samples(path: Path, channel: str) -> np.ndarray:
     options = Options(input=str(path), channel=channel)
-    source = open_source(options, warn=lambda *_: None, begun=lambda _: None, watched=False)
+    source = open_source(options, NOBODY, watched=False)
     return np.concatenate([*heard(source, Counts(), options.channel_number)])
 
 
@@ -46,12 +48,7 @@ def test_a_channel_that_is_not_there_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="has 2 channels, no channel 3"):
         samples(stereo(tmp_path), "3")
     with pytest.raises(UsageError, match="has 1 channel, no channel 2"):
-        open_source(
-            Options(input="-", channel="2"),
-            warn=lambda *_: None,
-            begun=lambda _: None,
-            watched=False,
-        )
+        open_source(Options(input="-", channel="2"), NOBODY, watched=False)
 
 
 @pytest.mark.parametrize("channel", ["0", "33", "-1", "left", "", "1.0", "٣", "01"])
@@ -80,16 +77,12 @@ def test_without_any_of_them_the_first_is_missed() -> None:
 def test_a_microphone_is_opened_with_the_channels_it_takes(
     channel: int | None, opened: int
 ) -> None:
-    microphone = Microphone(("hook", "desk"), warn=lambda *_: None)
-    microphone.channel = channel
-    assert microphone._channels_of(HOOK) == opened
+    assert channels_of(HOOK, channel) == opened
 
 
 def test_a_microphone_without_the_channel_is_no_device() -> None:
-    microphone = Microphone(None, warn=lambda *_: None)
-    microphone.channel = 2
     with pytest.raises(NoDeviceError, match="has 1 channel, no channel 2"):
-        microphone._channels_of(DESK)
+        channels_of(DESK, 2)
 
 
 @pytest.mark.parametrize(("channel", "loudness"), [("1", -53), ("2", -13)])

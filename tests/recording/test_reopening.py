@@ -1,0 +1,259 @@
+"""A microphone that is lost while it records: opened again, or not, and what it cost is told."""
+
+import threading
+import time
+from typing import Any
+
+import numpy as np
+import pytest
+from portaudio_standin import RATE, Clocked, Fake, FakeStream, dies, gives
+
+from parakeet_coreml.audio.microphone import NOISE_RMS
+from parakeet_coreml.audio.pace import Pace
+from parakeet_coreml.audio.samples import SAMPLE_RATE, Samples
+from parakeet_coreml.errors import DeviceLostError
+from parakeet_coreml.recording import reopening
+from parakeet_coreml.recording.capture import Capture, Watcher
+from parakeet_coreml.recording.options import Options
+from parakeet_coreml.recording.sources import Told, open_source
+
+PATIENCE = 20.0
+
+
+class Listening:
+    """A capture from the stand-in, on a thread of its own as in a recording."""
+
+    def __init__(self, fake: Fake, **options: Any) -> None:
+        chosen = Options(**options)
+        told = Told(
+            warn=lambda *w: fake.warnings.append(w), begun=lambda: None, sounds=lambda *_: None
+        )
+        self.paused = threading.Event()
+        self.capture = Capture(
+            chosen,
+            open_source=lambda again: open_source(chosen, told, watched=True, again=again),
+            watcher=Watcher(
+                sounds=lambda *_: None,
+                paused=self.paused.set,
+                stop=lambda _: None,
+                warn=told.warn,
+                left=lambda *_: None,
+                ended=lambda: None,
+            ),
+        )
+        self.blocks: list[Samples] = []
+        self.error: DeviceLostError | None = None
+        self.capture.open()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            for block in self.capture.audio():
+                if block is not None:
+                    self.blocks.append(block)
+        except DeviceLostError as error:
+            self.error = error
+
+    def ended(self) -> Samples:
+        """Wait for its end and return what was heard."""
+        self._thread.join(PATIENCE)
+        assert not self._thread.is_alive()
+        return np.concatenate([*self.blocks, np.empty(0, np.float32)])
+
+
+def until(true: Any) -> None:
+    limit = time.monotonic() + PATIENCE
+    while not true():
+        assert time.monotonic() < limit
+        time.sleep(0.005)
+
+
+def lost_ms(fake: Fake) -> int:
+    """Return what the one warning of a microphone that was opened again says it cost."""
+    (message,) = [text for code, text in fake.warnings if code == "device_reopened"]
+    return int(message.split(" ms were lost")[0].split()[-1])
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("parakeet_coreml.recording.capture.BETWEEN", 0.02)
+    monkeypatch.setattr(Pace, "STRETCH", 0.3)
+
+
+def goes_on_after(fake: Fake, *then: FakeStream) -> Listening:
+    """Let the first stream die after 4,800 samples, and others follow it."""
+    fake.stream.script = [gives(4_800), dies]
+    fake.next = [*then]
+    return Listening(fake)
+
+
+def test_a_microphone_that_is_gone_is_replaced_by_the_system_s(fake: Fake) -> None:
+    fake.devices, fake.claims = ["Built-in"], {"Built-in": 24_000}
+    listening = goes_on_after(fake, Clocked(24_000))
+    until(lambda: fake.stream.rate == 24_000 if isinstance(fake.stream, Clocked) else False)
+    until(lambda: "device_reopened" in fake.codes())
+    listening.capture.stop()
+    heard = listening.ended()
+    assert fake.codes() == ["capture_stall", "device_reopened"]
+    assert "'Desk' stopped: the device is gone" in fake.warnings[1][1]
+    assert "from 'Built-in' at 24000 Hz" in fake.warnings[1][1]
+    assert [asked["samplerate"] for asked in fake.opened] == [RATE, 24_000]
+    assert (fake.starts, fake.broken) == (1, [])
+    # The gap is as long in the recording as it was for the one who spoke.
+    between = np.abs(heard[2_000:]) < 10 * NOISE_RMS
+    assert np.count_nonzero(between) == pytest.approx(lost_ms(fake) * 16, abs=400)
+    assert listening.error is None
+
+
+def test_samples_that_stop_are_a_change_of_route_on_a_mac(
+    fake: Fake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("parakeet_coreml.recording.sources.AGAIN_AFTER", 0.5)
+    fake.next = [Clocked(RATE)]
+    fake.stream.script = [gives(4_800)]  # and nothing more, though it calls itself active
+    listening = Listening(fake)
+    until(lambda: "device_reopened" in fake.codes())
+    listening.capture.stop()
+    heard = listening.ended()
+    assert lost_ms(fake) >= 500
+    assert len(heard) >= 1_600 + lost_ms(fake) * 16 - 16
+    assert "no sound came for 0.5 s" in fake.warnings[-1][1]
+
+
+def test_the_first_samples_may_take_longer_than_a_change_of_route(
+    fake: Fake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("parakeet_coreml.recording.sources.AGAIN_AFTER", 0.5)
+    fake.stream.script = [gives(0, after=1.2), gives(4_800)]
+    listening = Listening(fake)
+    until(lambda: not fake.stream.script)
+    listening.capture.stop()
+    assert len(listening.ended()) == 1_600
+    assert fake.codes() == []
+
+
+@pytest.mark.parametrize("device", ["Desk", "0", ("Kazoo", "desk")])
+def test_a_device_that_was_named_is_lost(fake: Fake, device: str | tuple[str, ...]) -> None:
+    fake.stream.script = [gives(4_800), dies]
+    listening = Listening(fake, device=device)
+    assert len(listening.ended()) == 1_600
+    assert listening.error is not None
+    assert (len(fake.opened), fake.starts) == (1, 1)
+    assert "device_reopened" not in fake.codes()
+
+
+def test_a_device_that_comes_back_in_time_is_found(fake: Fake) -> None:
+    fake.devices = []
+    listening = goes_on_after(fake, Clocked(RATE))
+    until(lambda: fake.known == [])
+    time.sleep(0.1)
+    fake.devices = ["Desk"]
+    until(lambda: "device_reopened" in fake.codes())
+    listening.capture.stop()
+    listening.ended()
+    assert (listening.error, fake.broken) == (None, [])
+    assert lost_ms(fake) >= 100
+
+
+def test_one_that_does_not_come_back_is_lost_with_its_first_error(
+    fake: Fake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("parakeet_coreml.recording.capture.PATIENCE", 0.2)
+    fake.devices = []
+    listening = goes_on_after(fake)
+    assert len(listening.ended()) == 1_600
+    assert listening.error is not None
+    assert "'Desk' stopped: the device is gone" in listening.error.message
+    assert fake.codes() == ["capture_stall"]
+
+
+def test_one_that_never_gave_a_sample_is_not_tried_again(fake: Fake) -> None:
+    fake.stream.script = [dies]
+    listening = Listening(fake)
+    listening.ended()
+    assert listening.error is not None
+    assert len(fake.opened) == 1
+
+
+def test_nothing_is_started_anew_around_a_stream_that_does_not_close(
+    fake: Fake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reopening, "RELEASE", 0.2)
+    fake.stream.hang.clear()
+    listening = goes_on_after(fake)
+    listening.ended()
+    assert listening.error is not None
+    assert (fake.broken, fake.starts, len(fake.opened)) == ([], 1, 1)
+
+
+def test_a_stop_ends_the_wait_for_a_device(fake: Fake) -> None:
+    fake.devices = []
+    listening = goes_on_after(fake)
+    until(lambda: fake.known == [])
+    listening.capture.stop()
+    listening.ended()
+    assert listening.error is not None
+
+
+def test_a_pause_while_it_opens_again_is_kept_to_and_the_loss_is_told(fake: Fake) -> None:
+    fake.devices = []
+    listening = goes_on_after(fake, Clocked(RATE), Clocked(RATE))
+    until(lambda: fake.known == [])
+    listening.capture.pause()
+    fake.devices = ["Desk"]
+    assert listening.paused.wait(PATIENCE)
+    assert fake.codes() == ["capture_stall", "device_reopened"]
+    listening.capture.resume()
+    until(lambda: not fake.next)
+    listening.capture.stop()
+    listening.ended()
+    assert (listening.error, fake.broken) == (None, [])
+
+
+# A rate that is not what the device claims: AirPods
+
+
+@pytest.mark.parametrize("claimed", [24_000, 48_000])
+@pytest.mark.parametrize("device", [None, "Desk"])
+def test_a_device_at_half_its_rate_is_opened_again_at_that(
+    fake: Fake, monkeypatch: pytest.MonkeyPatch, claimed: int, device: str | None
+) -> None:
+    monkeypatch.setattr("sys.platform", "darwin")
+    fake.stream, fake.next = Clocked(24_000), [Clocked(24_000)]
+    listening = Listening(fake, device=device)
+    fake.claims = {"Desk": claimed}
+    until(lambda: "device_reopened" in fake.codes())
+    time.sleep(1.0)  # at its true rate nothing is amiss any more
+    listening.capture.stop()
+    heard = listening.ended()
+    assert [asked["samplerate"] for asked in fake.opened] == [48_000, 24_000]
+    assert fake.codes() == ["capture_stall", "device_reopened"]
+    message = fake.warnings[-1][1]
+    assert "gives 24000 samples a second, not 48000" in message
+    assert "s were heard at another speed" in message
+    assert "at 24000 Hz" in message
+    assert len(heard) >= (0.3 + 1.0) * SAMPLE_RATE
+    assert (listening.error, fake.broken) == (None, [])
+
+
+def test_elsewhere_a_rate_that_is_off_is_only_told(fake: Fake) -> None:
+    fake.stream = Clocked(24_000)
+    listening = Listening(fake)
+    time.sleep(1.5)
+    listening.capture.stop()
+    listening.ended()
+    assert len(fake.opened) == 1
+
+
+def test_a_device_at_half_its_rate_that_does_not_open_again_is_lost(
+    fake: Fake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.platform", "darwin")
+    monkeypatch.setattr("parakeet_coreml.recording.capture.PATIENCE", 0.1)
+    fake.stream, fake.devices = Clocked(24_000), []
+    listening = Listening(fake)
+    listening.ended()
+    assert listening.error is not None
+    assert (listening.error.name, listening.error.exit_code) == ("device_lost", 12)
+    assert "24000" in listening.error.message
