@@ -101,9 +101,11 @@ class Capture:
         most = self.left
         try:
             while (source := self.source) is not None:
+                channel = None  # a microphone gives the one it was opened for
                 if self._options.input != "mic":
+                    channel = self._options.channel_number
                     self._watcher.sounds(source)
-                for block in heard(source, counts, self._options.channel_number):
+                for block in heard(source, counts, channel):
                     yield block[: self.left]
                     self.left -= len(block)
                     if self.left <= 0:

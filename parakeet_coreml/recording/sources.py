@@ -36,7 +36,6 @@ def open_source(
     if options.input == "-":
         from parakeet_coreml.audio.pcm import PcmSource  # noqa: PLC0415  lazy
 
-        _check_channel(options, 1)
         rate, encoding = options.input_rate, options.input_encoding
         return PcmSource(stdio.STDIN, rate=rate, encoding=encoding, warn=warn)
     if _is_pipe(options.input):
@@ -46,26 +45,23 @@ def open_source(
             raise UsageError(
                 "--realtime plays a file, not a pipe", "its writer sets the pace; leave it out"
             )
-        if options.channel_number is not None:
-            raise UsageError("--channel needs a file, not a pipe", "leave it out, or say mix")
         return PipeSource(options.input, warn=warn)
     from parakeet_coreml.audio.file import FileSource  # noqa: PLC0415  lazy
 
     file = FileSource(options.input, realtime=options.realtime, warn=warn)
     try:
-        _check_channel(options, file.channels)
+        _check_channel(options.input, options.channel_number, file.channels)
     except UsageError:
         file.close()
         raise
     return file
 
 
-def _check_channel(options: Options, channels: int) -> None:
-    """Raise `UsageError` if a file lacks the channel that was asked for."""
-    if options.channel_number is not None and options.channel_number > channels:
+def _check_channel(name: str, channel: int | None, channels: int) -> None:
+    """Raise `UsageError` if a sound of so many channels lacks the one that was asked for."""
+    if channel is not None and channel > channels:
         raise UsageError(
-            f"'{options.input}' has {channels} channel{'s' * (channels > 1)},"
-            f" no channel {options.channel_number}"
+            f"'{name}' has {channels} channel{'s' * (channels > 1)}, no channel {channel}"
         )
 
 
@@ -81,7 +77,8 @@ def _is_pipe(path: str) -> bool:
 def heard(source: Source, counts: "Counts", channel: int | None = None) -> "Iterator[Samples]":
     """Return a source's sound at 16 kHz, of one channel, from 1, or of all mixed.
 
-    Waits for a first block: a stream's rate comes with it.
+    Waits for a first block: a stream's rate and channels come with it. Raises `UsageError` if it
+    lacks the channel, and what the source raises.
     """
     from parakeet_coreml.audio.resample import to_16k  # noqa: PLC0415  NumPy loads here
 
@@ -92,5 +89,6 @@ def heard(source: Source, counts: "Counts", channel: int | None = None) -> "Iter
     whole = itertools.chain((first,), blocks)
     if channel is None:
         return to_16k(whole, source.rate, counts=counts)
+    _check_channel(source.name, channel, 1 if first.ndim == 1 else first.shape[1])
     one = (block if block.ndim == 1 else block[:, channel - 1] for block in whole)
     return to_16k(one, source.rate, counts=counts)
