@@ -13,12 +13,12 @@ import os
 import platform
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from parakeet_coreml import __version__
-from parakeet_coreml.audio.devices import DeviceInfo, chosen
+from parakeet_coreml.audio.devices import DeviceInfo, first_there
 from parakeet_coreml.audio.samples import MAX_RATE, MIN_RATE
 from parakeet_coreml.backends.base import COMPUTE_UNITS, INSTALL
 from parakeet_coreml.backends.registry import RUNTIMES
@@ -67,9 +67,10 @@ SECRET = re.compile(r"//[^/@\s]*@")
 """Name and password in an address."""
 
 
-def examine(choice: ModelSelection, device: str | None, *, verify: bool = False) -> Report:
+def examine(choice: ModelSelection, wanted: Sequence[str], *, verify: bool = False) -> Report:
     """Find out what a recording from the microphone with these options would meet.
 
+    `wanted` are microphones, of which the first that is there counts; none for the default.
     With `verify`, every byte of the models that are here is read. Takes `PATIENCE` and some seconds
     at most without it. Raises nothing a user can cause.
     """
@@ -78,7 +79,7 @@ def examine(choice: ModelSelection, device: str | None, *, verify: bool = False)
     root = _root(choice, problems)
     rows = _models(choice, root, problems, verify=verify)
     answers = probes.answers()
-    devices = _devices(answers[DEVICES], device, problems)
+    devices, device = _devices(answers[DEVICES], wanted, problems)
     problems += _lacking_libraries()
     backends = [_runtime(name, choice, answers[name], problems) for name in RUNTIMES]
     first = next((problem for problem in problems if problem.blocking), None)
@@ -104,18 +105,28 @@ def examine(choice: ModelSelection, device: str | None, *, verify: bool = False)
 # Microphones and runtimes
 
 
-def _devices(found: Fields, wanted: str | None, problems: list[Problem]) -> list[DeviceInfo]:
-    """Return the microphones, and find out whether the one asked for would do."""
+def _devices(
+    found: Fields, wanted: Sequence[str], problems: list[Problem]
+) -> tuple[list[DeviceInfo], str | None]:
+    """Return the microphones and the one asked for, and find out whether it would do.
+
+    One is named as it was asked for, one of several by its name.
+    """
+    first = wanted[0] if wanted else None
     try:
         devices = _listed(found)
     except NoDeviceError as error:
         problems.append(Problem.of(error))
-        return []
+        return [], first
     try:
-        _check_rate(chosen(devices, wanted))
+        info, wrong = first_there(devices, wanted)
+        if wrong is not None:
+            problems.append(Problem.of(wrong, blocking=False))
+        first = info.name if len(wanted) > 1 else first
+        _check_rate(info)
     except NoDeviceError as error:
         problems.append(Problem.of(error))
-    return devices
+    return devices, first
 
 
 def _listed(found: Fields) -> list[DeviceInfo]:

@@ -191,7 +191,7 @@ def warm(*, as_json: bool, **chosen: Any) -> int:  # noqa: ANN401  click checks 
 @click.option("--probe", hidden=True, allow_from_autoenv=False)
 def doctor(
     *,
-    device: str | None,
+    device: tuple[str, ...],
     verify: bool,
     as_json: bool,
     probe: str | None,

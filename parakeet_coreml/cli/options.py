@@ -57,13 +57,6 @@ _MODEL_OPTIONS = (
     ),
 )
 
-device_option = click.option(
-    "--device",
-    metavar="NAME|INDEX",
-    shell_complete=completing("devices"),
-    help="Microphone; part of its name will do.",
-)
-
 json_option = click.option(
     "--json",
     "as_json",
@@ -78,6 +71,15 @@ class Phrase(click.types.StringParamType):
 
     envvar_list_splitter = "\n"
 
+
+device_option = click.option(
+    "--device",
+    multiple=True,
+    type=Phrase(),
+    metavar="NAME|INDEX",
+    shell_complete=completing("devices"),
+    help="Microphone; part of its name will do. Of several the first that is there.",
+)
 
 _RECORDING_OPTIONS = (
     click.option(
@@ -101,14 +103,7 @@ _RECORDING_OPTIONS = (
         default="s16le",
         help="Encoding of raw PCM.",
     ),
-    click.option(
-        "--device",
-        multiple=True,
-        type=Phrase(),
-        metavar="NAME|INDEX",
-        shell_complete=completing("devices"),
-        help="Microphone; part of its name will do. Of several the first that is there.",
-    ),
+    device_option,
     click.option(
         "--channel", default="mix", metavar="N|mix", help="Of several channels: one, or all mixed."
     ),

@@ -135,7 +135,9 @@ class Capture:
 
     def _heard(self, source: Source, counts: "Counts") -> Iterator[Samples]:
         """Yield what one source gives, up to the limit, behind what was lost before it."""
-        for block in heard(source, counts, self._options.channel_number):
+        microphone = self._options.input == "mic"  # it gives the channel it was opened for
+        channel = None if microphone else self._options.channel_number
+        for block in heard(source, counts, channel):
             for piece in (*self._made_up(source), block):
                 yield piece[: self.left]
                 self.left -= len(piece)

@@ -78,7 +78,6 @@ def open_source(
     if options.input == "-":
         from parakeet_coreml.audio.pcm import PcmSource  # noqa: PLC0415  lazy
 
-        _check_channel(options, 1)
         rate, encoding = options.input_rate, options.input_encoding
         return PcmSource(stdio.STDIN, rate=rate, encoding=encoding, warn=told.warn)
     if _is_pipe(options.input):
@@ -88,14 +87,12 @@ def open_source(
             raise UsageError(
                 "--realtime plays a file, not a pipe", "its writer sets the pace; leave it out"
             )
-        if options.channel_number is not None:
-            raise UsageError("--channel needs a file, not a pipe", "leave it out, or say mix")
         return PipeSource(options.input, warn=told.warn)
     from parakeet_coreml.audio.file import FileSource  # noqa: PLC0415  lazy
 
     file = FileSource(options.input, realtime=options.realtime, warn=told.warn)
     try:
-        _check_channel(options, file.channels)
+        _check_channel(options.input, options.channel_number, file.channels)
     except UsageError:
         file.close()
         raise
@@ -108,12 +105,11 @@ def named(options: Options) -> bool:
     return any(name.strip() for name in ((device,) if isinstance(device, str) else device or ()))
 
 
-def _check_channel(options: Options, channels: int) -> None:
-    """Raise `UsageError` if a file lacks the channel that was asked for."""
-    if options.channel_number is not None and options.channel_number > channels:
+def _check_channel(name: str, channel: int | None, channels: int) -> None:
+    """Raise `UsageError` if a sound of so many channels lacks the one that was asked for."""
+    if channel is not None and channel > channels:
         raise UsageError(
-            f"'{options.input}' has {channels} channel{'s' * (channels > 1)},"
-            f" no channel {options.channel_number}"
+            f"'{name}' has {channels} channel{'s' * (channels > 1)}, no channel {channel}"
         )
 
 
@@ -129,8 +125,9 @@ def _is_pipe(path: str) -> bool:
 def heard(source: Source, counts: "Counts", channel: int | None = None) -> "Iterator[Samples]":
     """Yield a source's sound at 16 kHz, of one channel, from 1, or of all mixed.
 
-    Waits for a first block: a stream's rate comes with it. Raises what the source raises, behind
-    all that it gave: the resampler holds the newest back.
+    Waits for a first block: a stream's rate and channels come with it. Raises `UsageError` if it
+    lacks the channel, and what the source raises, behind all that it gave: the resampler holds
+    the newest back.
     """
     from parakeet_coreml.audio.resample import to_16k  # noqa: PLC0415  NumPy loads here
 
@@ -140,6 +137,7 @@ def heard(source: Source, counts: "Counts", channel: int | None = None) -> "Iter
     if first is not None:
         whole: Iterator[NDArray[np.float32]] = itertools.chain((first,), blocks)
         if channel is not None:
+            _check_channel(source.name, channel, 1 if first.ndim == 1 else first.shape[1])
             whole = (block if block.ndim == 1 else block[:, channel - 1] for block in whole)
         yield from to_16k(whole, source.rate, counts=counts)
     if failures:

@@ -284,8 +284,8 @@ def _file(folder: Path) -> Path:
     return path
 
 
-def examine(tmp_path: Path, device: str | None = None, **more: Any) -> report.Report:
-    return doctor.examine(ModelSelection("v3", str(tmp_path), "onnx"), device, **more)
+def examine(tmp_path: Path, *devices: str, **more: Any) -> report.Report:
+    return doctor.examine(ModelSelection("v3", str(tmp_path), "onnx"), devices, **more)
 
 
 def test_an_installed_model_is_well(probed: Probed, small: Manifest, tmp_path: Path) -> None:
@@ -322,7 +322,7 @@ def test_another_damaged_model_does_not_block(
     probed: Probed, small: Manifest, tmp_path: Path
 ) -> None:
     (tmp_path / small.folder / "vocab.txt").write_bytes(b"")
-    report = doctor.examine(ModelSelection("tiny-en", str(tmp_path), "onnx"), None)
+    report = doctor.examine(ModelSelection("tiny-en", str(tmp_path), "onnx"), ())
     assert report.exit_code == 0
     assert [(p.code, p.blocking) for p in report.problems] == [("model_corrupt", False)]
 
@@ -340,9 +340,9 @@ def test_a_folder_of_ones_own_is_a_model(probed: Probed, tmp_path: Path) -> None
     shutil.copytree(locate.BUILT_IN_DIRECTORY, folder)
     (folder / "vocab.txt").write_text("x")
     choice = ModelSelection(str(folder), str(tmp_path), "onnx")
-    (row,) = [row for row in doctor.examine(choice, None).models if row.chosen]
+    (row,) = [row for row in doctor.examine(choice, ()).models if row.chosen]
     assert (row.name, row.state) == ("mine", "folder")
-    report = doctor.examine(choice, None, verify=True)
+    report = doctor.examine(choice, (), verify=True)
     assert report.exit_code == 21
 
 
@@ -357,7 +357,7 @@ def test_a_folder_of_ones_own_is_a_model(probed: Probed, tmp_path: Path) -> None
 def test_the_exit_code_is_that_of_the_recording(
     choice: ModelSelection, code: int, probed: Probed
 ) -> None:
-    assert doctor.examine(choice, None).exit_code == code
+    assert doctor.examine(choice, ()).exit_code == code
 
 
 @pytest.mark.parametrize(
@@ -400,6 +400,18 @@ def test_a_microphone_that_is_not_there_is_told(
     assert examine(tmp_path, "Kitchen").exit_code == 10
 
 
+def test_of_several_microphones_the_first_that_is_there_would_record(
+    probed: Probed, small: Manifest, tmp_path: Path
+) -> None:
+    name = WELL["devices"]["devices"][0]["name"]
+    found = examine(tmp_path, "Kitchen", "desk", "Hall")
+    assert (found.exit_code, found.selected.device) == (0, name)
+    (problem,) = found.problems
+    assert (problem.blocking, "'Kitchen'" in problem.message) == (False, True)
+    assert examine(tmp_path, "desk").selected.device == "desk"
+    assert examine(tmp_path, "Kitchen", "Hall").exit_code == 10
+
+
 def test_a_probe_that_cannot_start_or_does_not_end_is_told(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -437,7 +449,7 @@ def test_a_mac_shows_its_units_and_where_core_ml_keeps_what_it_compiled(
     kept.mkdir(parents=True)
     (kept / "H13G.e5").write_bytes(bytes(7))
     probed(coreml={"runtime": "coreml"})
-    report = doctor.examine(ModelSelection("tiny-en", str(tmp_path), "coreml", "all"), None)
+    report = doctor.examine(ModelSelection("tiny-en", str(tmp_path), "coreml", "all"), ())
     assert Cache("Core ML's compiled models", str(kept), 7) in report.caches
     assert (report.compute_units.used, report.compute_units.selected) == (True, "all")
     assert "  compute units: all" in report.to_text().splitlines()

@@ -1,10 +1,12 @@
 """One channel of several, and one microphone of several."""
 
 import json
+import os
 import shutil
 import statistics
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -47,8 +49,34 @@ def test_the_channel_that_was_asked_for_is_heard(tmp_path: Path) -> None:
 def test_a_channel_that_is_not_there_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="has 2 channels, no channel 3"):
         samples(stereo(tmp_path), "3")
-    with pytest.raises(UsageError, match="has 1 channel, no channel 2"):
-        open_source(Options(input="-", channel="2"), NOBODY, watched=False)
+
+
+@pytest.mark.parametrize("channel", ["1", "2", "mix"])
+def test_a_channel_of_a_sound_file_through_a_pipe_is_heard_alone(
+    channel: str, tmp_path: Path
+) -> None:
+    file, pipe = stereo(tmp_path), tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with ThreadPoolExecutor(1) as pool:
+        wrote = pool.submit(pipe.write_bytes, file.read_bytes())
+        heard_there = samples(pipe, channel)
+        wrote.result(timeout=30)
+    np.testing.assert_array_equal(heard_there, samples(file, channel))
+
+
+def test_a_channel_that_a_stream_lacks_ends_with_2(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "parakeet_coreml", "progressive-record", "--input", "-"]
+    command += ["--model", "tiny-en", "--backend", "onnx", "--channel"]
+    for sound, channel, count in (
+        (stereo(tmp_path).read_bytes(), "3", "2 channels"),
+        (bytes(32_000), "2", "1 channel"),
+    ):
+        child = subprocess.run(
+            [*command, channel], input=sound, capture_output=True, timeout=60, check=False
+        )
+        assert child.returncode == 2
+        assert f"has {count}, no channel {channel}" in child.stderr.decode()
+        assert b"Traceback" not in child.stderr
 
 
 @pytest.mark.parametrize("channel", ["0", "33", "-1", "left", "", "1.0", "٣", "01"])

@@ -1,24 +1,22 @@
-"""Terms the search prefers: a trie over the text of pieces. Pure.
+"""Leading the search to one term from where its words resemble it. Pure.
 
-After the trie of FluidAudio's decoder for Nemotron (#866) and the order of NeMo's phrase boosting
-(TurboBias, arXiv 2508.07014): whether a frame is blank is decided before, a boost is added to the
-logits of tokens alone, and durations stay the model's.
+After FluidAudio's decoder for Nemotron (#866) and the order of NeMo's phrase boosting (TurboBias,
+arXiv 2508.07014): whether a frame is blank is decided before, a boost is added to the logits of
+tokens alone, and durations stay the model's.
 
 A term is followed by its letters, `▁` before each word, so that any pieces that spell it count and
-none has to be found beforehand. A match opens at a word's start only. A piece is boosted once the
-match behind it has `OPENING` letters; from there on blank may be overtaken too, for the model that
-doubts a word's end doubts it in favour of blank.
+none has to be found beforehand. A piece is boosted once the match behind it has `OPENING` letters;
+from there on blank may be overtaken too, for the model that doubts a word's end doubts it in favour
+of blank.
 """
 
-from collections.abc import Container, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from itertools import chain
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from parakeet_coreml.backends.base import Term
-from parakeet_coreml.backends.transducer.tdt import Candidates
+from parakeet_coreml.backends.transducer.tdt import Candidates, Decision
 
 WORD_MARK = "▁"
 
@@ -36,8 +34,7 @@ CAP = 6.0
 """The most that is ever added."""
 
 BUDGET = 6.0
-"""The most by which a term may lie below the model's own choices, all its pieces together. 8 and 12
-found no term more with tiny-en and wrote half as many again that nobody had said."""
+"""The most by which a term may lie below the model's own choices, all its pieces together."""
 
 
 def letters_in(text: str) -> int:
@@ -50,190 +47,137 @@ def piece_text(text: str) -> str:
     return "".join(WORD_MARK + word for word in text.split())
 
 
-@dataclass(slots=True, eq=False)
-class _Node:
-    letters: int = 0
-    ends: bool = False
-    """Whether a term is whole here."""
-    bonus: float = 0.0
-    """The greatest of the terms that pass here."""
-    children: dict[str, "_Node"] = field(default_factory=dict)
-    follow: "dict[int, _Node] | None" = None
-    """By the token that leads there; None until asked for."""
+class Pieces:
+    """A model's pieces by token, and its tokens by piece."""
 
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Offers:
-    """Tokens to boost and by how much, both of shape (n,)."""
-
-    ids: NDArray[np.intp]
-    bonuses: NDArray[np.float32]
-    by_id: Mapping[int, float]
-
-    @classmethod
-    def of(cls, nodes: Iterable[Mapping[int, _Node]]) -> "_Offers":
-        best: dict[int, float] = {}
-        for follow in nodes:
-            for token, node in follow.items():
-                if node.letters >= OPENING and node.bonus:
-                    best[token] = max(best.get(token, 0.0), node.bonus)
-        bonuses = np.fromiter(best.values(), np.float32, len(best))
-        return cls(np.fromiter(best, np.intp, len(best)), bonuses, best)
-
-    def best(self, token: int, candidates: Candidates) -> tuple[int, float]:
-        """Return `token` or one that a boost lifts above it, and how far below it that was."""
-        if candidates.ids is None:
-            own = float(candidates.logits[token])
-            scores = candidates.logits[self.ids] + self.bonuses
-            best = int(scores.argmax())
-            if scores[best] <= own:
-                return token, 0.0
-            return int(self.ids[best]), own - float(candidates.logits[self.ids[best]])
-        logits = dict(zip(candidates.ids.tolist(), candidates.logits.tolist(), strict=True))
-        if token not in logits:
-            return token, 0.0
-        scored = ((logits[i] + self.by_id[i], i) for i in logits if i in self.by_id)
-        score, preferred = max(scored, default=(-np.inf, token))
-        if score <= logits[token]:
-            return token, 0.0
-        return preferred, logits[token] - logits[preferred]
-
-
-class Trie:
-    """The terms, and which tokens lead on from each place in them. Shared by all windows."""
-
-    def __init__(self, terms: Iterable[Term], pieces: Mapping[int, str], boost: float) -> None:
+    def __init__(self, pieces: Mapping[int, str]) -> None:
+        self.by_token = pieces
         self._tokens: dict[str, list[int]] = {}
         for token, piece in pieces.items():
             if piece:
                 self._tokens.setdefault(piece, []).append(token)
         self._longest = max(map(len, self._tokens), default=0)
-        self.root = _Node()
-        for term in terms:
-            self._add(piece_text(term.spoken or term.text), min(CAP, START * boost * term.weight))
-        self.start = _Offers.of([self.follow(self.root)])
 
-    def _add(self, text: str, bonus: float) -> None:
-        node = self.root
-        for char in text:
-            node = node.children.setdefault(char, _Node(node.letters + char.isalnum()))
-            node.bonus = max(node.bonus, bonus)
-        node.ends = True
+    def ahead(self, text: str, at: int) -> dict[int, int]:
+        """Return each token that spells some of what comes in `text`, and where it leads."""
+        stops = range(at + 1, min(len(text), at + self._longest) + 1)
+        return {token: stop for stop in stops for token in self._tokens.get(text[at:stop], ())}
 
-    def spells(self, text: str) -> bool:
+    def spell(self, text: str) -> bool:
         """Whether pieces make up the text."""
         text = piece_text(text)
         reached = {0}
         for start in range(len(text)):
             if start in reached:
-                stops = range(start + 1, min(len(text), start + self._longest) + 1)
-                reached.update(stop for stop in stops if text[start:stop] in self._tokens)
+                reached.update(self.ahead(text, start).values())
         return len(text) in reached
 
-    def follow(self, node: _Node) -> dict[int, _Node]:
-        """Return where each token leads that spells some of what may come."""
-        if node.follow is None:
-            node.follow = {
-                token: end
-                for piece, end in self._spelled(node, "")
-                for token in self._tokens.get(piece, ())
-            }
-        return node.follow
 
-    def _spelled(self, node: _Node, before: str) -> Iterator[tuple[str, _Node]]:
-        for char, child in node.children.items():
-            yield before + char, child
-            if len(before) + 1 < self._longest:
-                yield from self._spelled(child, before + char)
+class Step:
+    """What may follow one place in a term: `follow` by token, and what of it is boosted."""
+
+    __slots__ = ("_ids", "_offered", "follow")
+
+    def __init__(self, follow: dict[int, int], offered: Iterable[int]) -> None:
+        self.follow = follow
+        self._offered = frozenset(offered)
+        self._ids = np.fromiter(self._offered, np.intp, len(self._offered))
+
+    def best(self, token: int, candidates: Candidates, bonus: float) -> tuple[int, float]:
+        """Return `token` or one that the bonus lifts above it, and how far below it that was."""
+        if not self._offered:
+            return token, 0.0
+        if candidates.ids is None:
+            logits = candidates.logits[self._ids]
+            preferred = int(self._ids[logits.argmax()])
+            cost = float(candidates.logits[token] - logits.max())
+        else:
+            given = dict(zip(candidates.ids.tolist(), candidates.logits.tolist(), strict=True))
+            offered = [i for i in given if i in self._offered]
+            if token not in given or not offered:
+                return token, 0.0
+            preferred = max(offered, key=given.__getitem__)
+            cost = given[token] - given[preferred]
+        return (preferred, cost) if cost < bonus else (token, 0.0)
 
 
-class Bias:
-    """Where in the terms one window is.
+class Way:
+    """One term, and what may follow at each place in it. Shared by all windows."""
 
-    Being led away from the model's choice is a trial. It ends well when a term is whole and a word
-    begins behind it, or nothing comes; it fails when no term can come of it any more, or when the
-    model's own choices were better by `BUDGET` in all.
+    def __init__(self, term: Term, pieces: Pieces, boost: float) -> None:
+        self.text = piece_text(term.spoken or term.text)
+        self.bonus = min(CAP, START * boost * term.weight)
+        self._pieces = pieces
+        self._steps: dict[int, Step] = {}
+
+    def step(self, at: int) -> Step:
+        """Return what may follow behind so many characters."""
+        if at not in self._steps:
+            follow = self._pieces.ahead(self.text, at)
+            offered = (t for t, stop in follow.items() if letters_in(self.text[:stop]) >= OPENING)
+            self._steps[at] = Step(follow, offered)
+        return self._steps[at]
+
+    def continues(self, token: int) -> bool:
+        """Whether a token carries on the word before it."""
+        return self._pieces.by_token.get(token, "")[:1].isalnum()
+
+
+class Attempt:
+    """The `Trial` of one term.
+
+    It comes about when the term is whole and a word begins behind it, or nothing comes; it fails
+    where the model's choice leads elsewhere and no boost lifts a piece of the term above it, or
+    when the model's own choices were better by `BUDGET` in all.
     """
 
-    def __init__(self, trie: Trie, pieces: Mapping[int, str], blank: int) -> None:
-        self._trie = trie
-        self._pieces = pieces
+    def __init__(self, way: Way, blank: int) -> None:
+        self._way = way
         self._blank = blank
-        self._open: tuple[_Node, ...] = ()
-        """The places in terms that what was written has come to."""
-        self._inside: _Offers | None = None
-        """What leads on from them, where a match has begun."""
-        self._offers = trie.start
-        self._leading: Container[int] = trie.follow(trie.root)
+        self._at = 0
         self._paid = 0.0
-        self._begins = False
-        """Whether the token to come is the first of a trial."""
-        self.trying = False
-        self.failed = False
+        self.whole = False
 
-    def preferred(self, token: int, candidates: Candidates) -> int:
-        """Return the token to write where the model would write `token`.
+    def chosen(self, decision: Decision, /) -> Decision | None:
+        """Return the decision, or one for a piece of the term; None where the trial ends."""
+        token = decision.token
+        if self.whole:
+            if token == self._blank:
+                return decision
+            self.whole = not self._way.continues(token)
+            return None
+        step = self._way.step(self._at)
+        preferred, cost = token, 0.0
+        may = token != self._blank or self._opened()
+        if token not in step.follow and decision.candidates is not None and may:
+            preferred, cost = step.best(token, decision.candidates, self._way.bonus)
+        self._paid += cost
+        if preferred == self._blank:
+            return decision
+        if preferred not in step.follow or self._paid > BUDGET:
+            return None
+        self._at = step.follow[preferred]
+        self.whole = self._at == len(self._way.text)
+        return decision if preferred == token else led(decision, preferred)
 
-        Where the model itself carries a match on, or opens one while none is open, it spells the
-        term in its own way and is left to it.
-        """
-        if token in self._leading:
-            return token
-        offers = self._inside if self.trying or token == self._blank else self._offers
-        if offers is None or not len(offers.ids):
-            return token
-        preferred, cost = offers.best(token, candidates)
-        if preferred != token:
-            self._paid = cost + (self._paid if self.trying else 0.0)
-            self._begins = not self.trying
-            self.trying = True
-            self.failed = self._paid > BUDGET
-        return preferred
+    def _opened(self) -> bool:
+        return letters_in(self._way.text[: self._at]) >= OPENING
 
-    def emitted(self, token: int) -> None:
-        """Follow the matches that this token carries on or opens."""
-        trie = self._trie
-        if self.trying:
-            if any(node.ends for node in self._open) and not self._continues(token):
-                self.trying = False  # and what follows opens matches as ever
-            else:
-                self._follow(token, (*self._open, trie.root) if self._begins else self._open)
-                self._begins = False
-                self.failed = self.failed or not self._open
-                return
-        self._follow(token, (*self._open, trie.root))
 
-    def end(self) -> None:
-        """Nothing more comes."""
-        self.failed = not any(node.ends for node in self._open)
-        self.trying = self.trying and self.failed
+def led(decision: Decision, token: int) -> Decision:
+    """Return the decision for another of its candidates, with the model's own probability of it."""
+    return replace(decision, token=token, probability=_probability(token, decision))
 
-    def mark(self) -> tuple[_Node, ...]:
-        """Return what is open."""
-        return self._open
 
-    def back(self, mark: tuple[_Node, ...]) -> None:
-        """Return to what was open."""
-        self.trying = self.failed = False
-        self._paid = 0.0
-        self._settle(mark)
-
-    def _continues(self, token: int) -> bool:
-        """Whether a token carries on the word before it."""
-        return self._pieces.get(token, "")[:1].isalnum()
-
-    def _follow(self, token: int, nodes: Iterable[_Node]) -> None:
-        follows = [self._trie.follow(node) for node in nodes]
-        self._settle(tuple(follow[token] for follow in follows if token in follow))
-
-    def _settle(self, nodes: tuple[_Node, ...]) -> None:
-        trie = self._trie
-        self._open = nodes
-        ahead = [(node, trie.follow(node)) for node in nodes]
-        begun = [follow for node, follow in ahead if node.letters >= OPENING and follow]
-        self._inside = _Offers.of(begun) if begun else None
-        self._leading = {*chain(*begun)} if begun else trie.follow(trie.root)
-        start = trie.follow(trie.root)
-        self._offers = (
-            _Offers.of([*(follow for _, follow in ahead), start]) if ahead else trie.start
-        )
+def _probability(token: int, decision: Decision) -> float:
+    candidates = decision.candidates
+    if candidates is None:
+        return decision.probability
+    logits = candidates.logits.astype(np.float64)
+    if candidates.ids is None:
+        return float(1.0 / np.exp(logits - logits[token]).sum())
+    ids = candidates.ids.tolist()
+    if decision.token not in ids:
+        return decision.probability
+    gap = logits[ids.index(token)] - logits[ids.index(decision.token)]
+    return float(min(1.0, decision.probability * np.exp(min(gap, 0.0))))

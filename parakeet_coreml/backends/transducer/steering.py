@@ -1,8 +1,8 @@
 """What the user prefers, brought to bear on the search: terms and a script. Pure."""
 
 import unicodedata
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -14,11 +14,14 @@ from parakeet_coreml.backends.languages import SCRIPTS
 from parakeet_coreml.backends.transducer.bias import (
     LETTERS,
     WORD_MARK,
-    Bias,
-    Trie,
+    Attempt,
+    Pieces,
+    Way,
+    led,
     letters_in,
     piece_text,
 )
+from parakeet_coreml.backends.transducer.resemblance import Resemblance, letters_of
 from parakeet_coreml.backends.transducer.script import Lock
 from parakeet_coreml.backends.transducer.tdt import Decision
 from parakeet_coreml.errors import BackendFailedError
@@ -35,8 +38,7 @@ class Preferences:
     """The user's terms and script, for one model."""
 
     blank: int
-    pieces: Mapping[int, str] = field(default_factory=dict)
-    trie: Trie | None = None
+    terms: "Terms | None" = None
     lock: Lock | None = None
     aliases: "Aliases | None" = None
     notes: tuple[Note, ...] = ()
@@ -59,13 +61,13 @@ class Preferences:
         if lock is not None and tells and not lock.locks:
             message = f"--language {spec.language} locks nothing: {spec.model} has one script"
             notes.append(("language", message))
-        terms, complaint = _spelled(spec.terms, Trie((), pieces, 0.0))
+        made = Pieces(pieces)
+        terms, complaint = _spelled(spec.terms, made)
         if complaint:
             notes.append(("vocabulary", complaint))
         return cls(
             blank,
-            pieces,
-            Trie(terms, pieces, spec.boost) if tells and terms and spec.boost else None,
+            Terms(terms, made, spec.boost) if tells and terms and spec.boost else None,
             lock if lock is not None and lock.locks and tells else None,
             Aliases.of(terms),
             tuple(notes),
@@ -73,10 +75,9 @@ class Preferences:
 
     def for_window(self) -> "Steer | None":
         """Return what steers the search through one window; None if nothing does."""
-        if self.trie is None and self.lock is None:
+        if self.terms is None and self.lock is None:
             return None
-        bias = None if self.trie is None else Bias(self.trie, self.pieces, self.blank)
-        return Steer(bias, self.lock, self.blank)
+        return Steer(self.terms, self.lock, self.blank)
 
     def written(self, tokens: Sequence[Token]) -> Sequence[Token]:
         """Return tokens with every alias as it is to be written."""
@@ -89,58 +90,50 @@ _MUTE = (
 )
 
 
+class Terms:
+    """The terms to lead to, for all windows."""
+
+    def __init__(self, terms: Sequence[Term], pieces: Pieces, boost: float) -> None:
+        self.pieces = pieces
+        self._ways = [Way(term, pieces, boost) for term in terms]
+        self._resemblance = Resemblance(term.spoken or term.text for term in terms)
+
+    def near(self, tokens: Sequence[int], begin: int) -> Iterator[tuple[int, Way]]:
+        """Give the terms that words of `tokens[begin:]` resemble, each with its word's token."""
+        texts = [self.pieces.by_token.get(token, "") for token in tokens]
+        starts = [i for i in range(begin, len(texts)) if texts[i].startswith(WORD_MARK)]
+        ends = [*starts[1:], len(texts)][: len(starts)]
+        words = [letters_of("".join(texts[i:j])) for i, j in zip(starts, ends, strict=True)]
+        for word, terms in self._resemblance.places(words):
+            for term in terms:
+                yield starts[word], self._ways[term]
+
+
 class Steer:
     """The `Steering` of one window."""
 
-    def __init__(self, bias: Bias | None, lock: Lock | None, blank: int) -> None:
-        self._tokens = blank + 1
-        self._bias = bias
+    def __init__(self, terms: Terms | None, lock: Lock | None, blank: int) -> None:
+        self._blank = blank
+        self._terms = terms
         self._lock = lock
 
-    @property
-    def trying(self) -> bool:
-        """Whether a term is being tried."""
-        return self._bias is not None and self._bias.trying
-
-    @property
-    def failed(self) -> bool:
-        """Whether it came to nothing."""
-        return self._bias is not None and self._bias.failed
-
-    def chosen(self, decision: Decision, /, *, led: bool) -> Decision:
-        """Return the decision, or one for the token that is preferred to it."""
+    def chosen(self, decision: Decision, /) -> Decision:
+        """Return the decision, or one for a token of the script."""
         candidates = decision.candidates
         if candidates is None:
             return decision
         if candidates.ids is not None:
-            _check(candidates.ids, candidates.logits, self._tokens)
+            _check(candidates.ids, candidates.logits, self._blank + 1)
         token = decision.token
         if self._lock is not None:
             token = self._lock.allowed(token, candidates)
-        if self._bias is not None and led:
-            token = self._bias.preferred(token, candidates)
-        if token == decision.token:
-            return decision
-        return replace(decision, token=token, probability=_probability(token, decision))
+        return decision if token == decision.token else led(decision, token)
 
-    def emitted(self, token: int, /) -> None:
-        """Follow the terms."""
-        if self._bias is not None:
-            self._bias.emitted(token)
-
-    def end(self) -> None:
-        """Nothing more comes of a term."""
-        if self._bias is not None:
-            self._bias.end()
-
-    def mark(self) -> object:
-        """Return where in the terms the window is."""
-        return self._bias.mark() if self._bias is not None else None
-
-    def back(self, mark: object, /) -> None:
-        """Return to there."""
-        if self._bias is not None and isinstance(mark, tuple):
-            self._bias.back(mark)
+    def trials(self, tokens: Sequence[int], begin: int, /) -> Iterator[tuple[int, Attempt]]:
+        """Give the terms that words resemble."""
+        if self._terms is not None:
+            for at, way in self._terms.near(tokens, begin):
+                yield at, Attempt(way, self._blank)
 
 
 def _check(ids: NDArray[np.int32], logits: NDArray[np.float32], tokens: int) -> None:
@@ -154,22 +147,7 @@ def _check(ids: NDArray[np.int32], logits: NDArray[np.float32], tokens: int) -> 
         raise BackendFailedError("the joint network gave what are no candidates")
 
 
-def _probability(token: int, decision: Decision) -> float:
-    """Return what the model itself gives a token it was led to."""
-    candidates = decision.candidates
-    if candidates is None:
-        return decision.probability
-    logits = candidates.logits.astype(np.float64)
-    if candidates.ids is None:
-        return float(1.0 / np.exp(logits - logits[token]).sum())
-    ids = candidates.ids.tolist()
-    if decision.token not in ids:
-        return decision.probability
-    gap = logits[ids.index(token)] - logits[ids.index(decision.token)]
-    return float(min(1.0, decision.probability * np.exp(min(gap, 0.0))))
-
-
-def _spelled(terms: Iterable[Term], trie: Trie) -> tuple[list[Term], str]:
+def _spelled(terms: Iterable[Term], pieces: Pieces) -> tuple[list[Term], str]:
     """Return the terms that pieces can spell, as they spell them, and what to say of the others.
 
     One that is spelled in small letters alone is followed by those, and written as it is.
@@ -181,9 +159,9 @@ def _spelled(terms: Iterable[Term], trie: Trie) -> tuple[list[Term], str]:
         text = unicodedata.normalize("NFC", term.spoken or term.text)
         if letters_in(text) < LETTERS:
             short.append(f"'{term.text}' ({term.place})")
-        elif trie.spells(text):
+        elif pieces.spell(text):
             spelled.append(replace(term, spoken=text))
-        elif trie.spells(text.lower()):
+        elif pieces.spell(text.lower()):
             spelled.append(replace(term, spoken=text.lower()))
         else:
             strange.append(f"'{term.text}' ({term.place})")

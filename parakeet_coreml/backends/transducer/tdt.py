@@ -19,6 +19,7 @@ The corners, where implementations differ, are settled like this:
 * the predictor runs once for the start and once for each token, never for a blank.
 """
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
 
@@ -102,40 +103,28 @@ class Networks(Protocol[P]):
         ...
 
 
+class Trial(Protocol):
+    """Leads the search away from the model's choices, and says whether that came to anything."""
+
+    @property
+    def whole(self) -> bool:
+        """Whether what was tried is there, or was when the trial ended."""
+        ...
+
+    def chosen(self, decision: Decision, /) -> Decision | None:
+        """Return the decision, or one for another token; None, before it, where the trial ends."""
+        ...
+
+
 class Steering(Protocol):
-    """Prefers some tokens to others within one window, and takes back what came to nothing.
+    """Prefers some tokens to others within one window. Durations stay the model's."""
 
-    Durations stay the model's.
-    """
-
-    @property
-    def trying(self) -> bool:
-        """Whether the model was led away from its own choice and it is open what comes of it."""
+    def chosen(self, decision: Decision, /) -> Decision:
+        """Return the decision, or one for another token."""
         ...
 
-    @property
-    def failed(self) -> bool:
-        """Whether what was tried came to nothing."""
-        ...
-
-    def chosen(self, decision: Decision, /, *, led: bool) -> Decision:
-        """Return the decision, or one for another token; `led` False leaves it at the model's."""
-        ...
-
-    def emitted(self, token: int, /) -> None:
-        """Follow what was written."""
-        ...
-
-    def end(self) -> None:
-        """Nothing more comes for what is being tried: it has come about, or failed."""
-        ...
-
-    def mark(self) -> object:
-        """Return what `back` takes, before a token that was led to is written."""
-        ...
-
-    def back(self, mark: object, /) -> None:
-        """Forget all that was written since."""
+    def trials(self, tokens: Sequence[int], begin: int, /) -> Iterable[tuple[int, Trial]]:
+        """Give what to try instead of `tokens[i:]`, each with its i, `begin` or more, in order."""
         ...
 
 
@@ -143,24 +132,26 @@ def greedy(
     networks: Networks[P], frames: Frames, steering: Steering | None = None
 ) -> list[Emission]:
     """Return the best token at each step, in order; with `steering`, where it leads."""
+    walk = _Walk(networks, networks.predict(networks.blank, None))
     if steering is not None:
-        return _Steered(networks, frames, steering).emissions()
-    walk = _Walk(networks)
+        return _steered(walk, networks, frames, steering)
     while walk.t < len(frames):
         walk.step(networks.joint(frames[walk.t :], walk.prediction))
     return walk.emissions
 
 
 class _Walk(Generic[P]):
-    """Where a search is."""
+    """Where a search is, and where it was before each token."""
 
-    __slots__ = ("_durations", "_networks", "emissions", "prediction", "symbols", "t")
+    __slots__ = ("_durations", "_networks", "before", "emissions", "prediction", "symbols", "t")
 
-    def __init__(self, networks: Networks[P]) -> None:
+    def __init__(self, networks: Networks[P], prediction: P) -> None:
         self._networks = networks
         self._durations = networks.durations
         self.emissions: list[Emission] = []
-        self.prediction = networks.predict(networks.blank, None)
+        self.before: list[tuple[P, int]] = []
+        """Prediction and symbols, of each emission."""
+        self.prediction = prediction
         self.t = self.symbols = 0
 
     def step(self, decision: Decision) -> None:
@@ -171,6 +162,7 @@ class _Walk(Generic[P]):
         else:
             emission = Emission(decision.token, self.t, duration, decision.probability)
             self.emissions.append(emission)
+            self.before.append((self.prediction, self.symbols))
             self.prediction = self._networks.predict(decision.token, self.prediction)
             self.symbols += 1
             if duration == 0 and self.symbols >= MAX_SYMBOLS:
@@ -179,56 +171,47 @@ class _Walk(Generic[P]):
             self.t += duration
             self.symbols = 0
 
+    def back(self, count: int) -> "_Walk[P]":
+        """Return the search as it was when it wrote its token number `count`, from 0."""
+        prediction, symbols = self.before[count]
+        walk = _Walk(self._networks, prediction)
+        walk.emissions, walk.before = self.emissions[:count], self.before[:count]
+        walk.t, walk.symbols = self.emissions[count].frame, symbols
+        return walk
 
-class _Steered(Generic[P]):
-    """A search that is led away from the model's choice on trial.
 
-    A greedy search cannot pay back what a term was given that did not come about. This one returns
-    to where it was led away and goes the model's own way from there, so each place is tried once.
+def _steered(
+    walk: _Walk[P], networks: Networks[P], frames: Frames, steering: Steering
+) -> list[Emission]:
+    """Search the model's own way first; then try what may stand where something like it does.
+
+    A greedy search cannot take back what a term was given that did not come about. Here such a
+    trial is dropped, and where nothing is tried the search is the one without.
     """
+    begin = 0
+    while True:
+        while walk.t < len(frames):
+            walk.step(steering.chosen(networks.joint(frames[walk.t :], walk.prediction)))
+        for at, trial in steering.trials([e.token for e in walk.emissions], begin):
+            tried = walk.back(at)
+            if _came_about(tried, trial, networks, frames, steering):
+                break
+        else:
+            return walk.emissions
+        walk, begin = tried, len(tried.emissions)
 
-    def __init__(self, networks: Networks[P], frames: Frames, steering: Steering) -> None:
-        self._networks = networks
-        self._frames = frames
-        self._steering = steering
-        self._walk = _Walk(networks)
-        self._saved: tuple[int, int, P, int, object] | None = None
-        """Where the model was led away: frame, symbols, prediction, emissions and mark."""
 
-    def emissions(self) -> list[Emission]:
-        """Search to the end."""
-        walk, steering, led = self._walk, self._steering, True
-        while walk.t < len(self._frames) or self._saved is not None:
-            if self._waits_in_vain():
-                steering.end()
-            else:
-                decision = self._networks.joint(self._frames[walk.t :], walk.prediction)
-                decision = steering.chosen(decision, led=led)
-                if steering.trying and self._saved is None:
-                    place = walk.t, walk.symbols, walk.prediction, len(walk.emissions)
-                    self._saved = *place, steering.mark()
-                walk.step(decision)
-                if decision.token != self._networks.blank:
-                    steering.emitted(decision.token)
-            led = not steering.failed
-            if not led:
-                self._return()
-            elif not steering.trying:
-                self._saved = None
-        return walk.emissions
-
-    def _waits_in_vain(self) -> bool:
-        """Whether what is tried has come to the end of the window, or of patience."""
-        walk = self._walk
-        if self._saved is None:
-            return False
-        since = walk.emissions[-1].frame if walk.emissions else walk.t
-        return walk.t >= len(self._frames) or walk.t - since > PATIENCE
-
-    def _return(self) -> None:
-        walk = self._walk
-        if self._saved is not None:
-            walk.t, walk.symbols, walk.prediction, count, mark = self._saved
-            del walk.emissions[count:]
-            self._steering.back(mark)
-            self._saved = None
+def _came_about(
+    walk: _Walk[P], trial: Trial, networks: Networks[P], frames: Frames, steering: Steering
+) -> bool:
+    """Whether what is tried comes before the window ends, or patience."""
+    last = walk.t
+    while walk.t < len(frames) and walk.t - last <= PATIENCE:
+        decision = networks.joint(frames[walk.t :], walk.prediction)
+        chosen = trial.chosen(steering.chosen(decision))
+        if chosen is None:
+            break
+        if chosen.token != networks.blank:
+            last = walk.t
+        walk.step(chosen)
+    return trial.whole
