@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from parakeet_coreml.audio.samples import FRAME
 from parakeet_coreml.backends.base import BackendSpec, Term, Token
 from parakeet_coreml.backends.languages import SCRIPTS, main_script
-from parakeet_coreml.backends.transducer.bias import BUDGET, CAP, START, Trie
+from parakeet_coreml.backends.transducer.bias import BUDGET, CAP, START
 from parakeet_coreml.backends.transducer.script import Lock
 from parakeet_coreml.backends.transducer.steering import Aliases, Preferences
 from parakeet_coreml.backends.transducer.tdt import Candidates, Decision, Frames, greedy
@@ -106,6 +106,27 @@ def test_what_has_begun_when_the_window_ends_is_taken_back() -> None:
     assert heard(SAID[:4], preferences(KUBERNETES)) == ["▁kube", "r", "netes"]
 
 
+def test_where_nothing_resembles_a_term_no_network_is_asked_again() -> None:
+    rows = ({"▁is": 3.0, "▁kube": 2.9}, {"s": 3.0, "r": 2.9}, {"▁": 3.0, "netes": 2.9})
+    frames = np.arange(len(rows), dtype=np.float32).reshape(-1, 1)
+    networks = Scripted(rows)
+    greedy(networks, frames, preferences(KUBERNETES).for_window())
+    assert networks.steps == [0, 1, 2]
+
+
+def test_of_two_terms_the_likelier_spelling_is_tried_first() -> None:
+    terms = Term("kubernetes"), Term("kubenetes")
+    short = ({"▁cube": 3.0, "▁kube": 1.0}, {"netes": 3.0, "r": 2.9}, {"netes": 3.0})
+    long = (short[0], {"r": 3.0, "netes": 2.9}, {"netes": 3.0})
+    assert heard(short[:2], preferences(*terms)) == ["▁kube", "netes"]
+    assert heard(long, preferences(*terms)) == ["▁kube", "r", "netes"]
+
+
+def test_a_term_that_is_written_is_left() -> None:
+    rows = ({"▁kube": 3.0, "▁cube": 2.9}, {"s": 3.0, "r": 2.9}, {"▁is": 3.0})
+    assert heard(rows, preferences(Term("kubes"), Term("cubes"))) == ["▁kube", "s", "▁is"]
+
+
 def test_silence_ends_what_has_begun() -> None:
     rows = (*SAID[:2], *[{"blank": 9.0}] * 40, {"netes": 9.0})
     assert heard(rows, preferences(KUBERNETES)) == ["▁cube", "r", "netes"]
@@ -122,11 +143,11 @@ def test_a_mark_ends_a_term() -> None:
 
 
 def test_blank_is_overtaken_only_inside_a_match() -> None:
-    blank = {"blank": 3.0, "▁kube": 2.0, "netes": 2.0}
-    assert heard((blank,), preferences(KUBERNETES)) == []
-    rows = ({"▁kube": 3.0}, {"r": 3.0}, blank, {"▁is": 3.0})
+    cubers = Term("kubers")
+    blank = {"blank": 3.0, "▁kube": 2.0, "s": 2.0}
+    rows = (blank, {"▁kube": 3.0}, {"r": 3.0}, blank, {"▁is": 3.0})
     assert heard(rows, preferences()) == ["▁kube", "r", "▁is"]
-    assert heard(rows, preferences(KUBERNETES)) == ["▁kube", "r", "netes", "▁is"]
+    assert heard(rows, preferences(cubers)) == ["▁kube", "r", "s", "▁is"]
 
 
 def test_a_match_opens_at_the_start_of_a_word_only() -> None:
@@ -204,7 +225,7 @@ def test_candidates_that_are_none_are_a_failed_window() -> None:
     ):
         candidates = Candidates(np.array(logits, np.float32), np.array(ids, np.int32))
         with pytest.raises(BackendFailedError):
-            steer.chosen(Decision(0, 0.5, 0, candidates), led=True)
+            steer.chosen(Decision(0, 0.5, 0, candidates))
 
 
 # Which terms a model can spell
@@ -241,7 +262,6 @@ def test_a_model_that_tells_its_choice_alone_says_so() -> None:
 def test_nothing_asked_for_steers_nothing() -> None:
     prefer = preferences()
     assert (prefer.for_window(), prefer.aliases, prefer.notes) == (None, None, ())
-    assert Trie((), {}, 1.0).start.ids.size == 0
 
 
 # Written otherwise

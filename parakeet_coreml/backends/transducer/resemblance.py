@@ -23,15 +23,20 @@ class Resemblance:
 
     def __init__(self, terms: Iterable[str]) -> None:
         self._terms = [letters_of(term) for term in terms]
-        self._limits = [int(len(term) * ALIKE) for term in self._terms]
-        self._masks = np.array([_mask(term) for term in self._terms], np.uint64)
-        self._lengths = np.array([len(term) for term in self._terms], np.int64)
-        self._most = np.array(self._limits, np.int64)
-        self.longest = max(
-            (len(t) + m for t, m in zip(self._terms, self._limits, strict=True)), default=0
-        )
         self._whole = frozenset(self._terms)
-        self._known: dict[str, tuple[int, ...]] = {}
+        limits = [self.limit(term) for term in self._terms]
+        pairs = zip(self._terms, limits, strict=True)
+        self._longest = max((len(term) + limit for term, limit in pairs), default=0)
+        self._limits = np.array(limits, np.int64)
+        self._lengths = np.array([len(term) for term in self._terms], np.int64)
+        self._masks = np.array([_mask(term) for term in self._terms], np.uint64)
+        self._known: dict[str, tuple[tuple[int, int], ...]] = {}
+        """Terms that a text resembles, as (letters that differ, number)."""
+
+    @staticmethod
+    def limit(term: str) -> int:
+        """Return how many letters may differ from a term's."""
+        return int(len(term) * ALIKE)
 
     def places(self, words: Sequence[str]) -> list[tuple[int, tuple[int, ...]]]:
         """Return where something like terms begins, and those terms, the likest first.
@@ -47,43 +52,40 @@ class Resemblance:
         for at, texts in enumerate(spans):
             written = [at + n for n, text in enumerate(texts, start=1) if text in self._whole]
             free = max([free, *written])
-            near = [i for text in texts for i in self._known[text]]
+            near = sorted(pair for text in texts for pair in self._known[text])
             if at >= free and near:
-                found.append((at, tuple(dict.fromkeys(near))))
+                found.append((at, tuple(dict.fromkeys(term for _, term in near))))
         return found
 
     def _spans(self, words: Sequence[str]) -> list[list[str]]:
+        """Return, for each word, it and all that it begins, as long as a term could be."""
         spans = []
         for at in range(len(words)):
             text, texts = "", []
             for word in words[at:]:
                 text += word
-                if len(text) > self.longest:
+                if len(text) > self._longest:
                     break
                 texts.append(text)
             spans.append(texts)
         return spans
 
     def _learn(self, texts: set[str]) -> None:
-        """Remember which terms each text resembles."""
-        new = list(texts)
-        if not new:
+        """Remember which terms each text resembles. Most pairs are told apart by their letters."""
+        if not texts:
             return
+        new = list(texts)
         masks = np.array([_mask(text) for text in new], np.uint64)[:, None]
         lengths = np.array([len(text) for text in new], np.int64)[:, None]
-        missing = np.bitwise_count(self._masks & ~masks)
-        beyond = np.bitwise_count(masks & ~self._masks)
-        near = (np.maximum(missing, beyond) <= self._most) & (
-            np.abs(lengths - self._lengths) <= self._most
-        )
+        near = np.abs(lengths - self._lengths) <= self._limits
+        near &= np.bitwise_count(self._masks & ~masks) <= self._limits
+        near &= np.bitwise_count(masks & ~self._masks) <= self._limits
         self._known.update(dict.fromkeys(new, ()))
-        for row, term in zip(*(axis.tolist() for axis in near.nonzero()), strict=True):
-            text = new[row]
-            if (
-                text != self._terms[term]
-                and distance(text, self._terms[term]) <= self._limits[term]
-            ):
-                self._known[text] = (*self._known[text], term)
+        for row, number in zip(*(axis.tolist() for axis in near.nonzero()), strict=True):
+            text, term = new[row], self._terms[number]
+            differ = distance(text, term)
+            if 0 < differ <= self.limit(term):
+                self._known[text] = (*self._known[text], (differ, number))
 
 
 def letters_of(text: str) -> str:
