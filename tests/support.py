@@ -15,6 +15,8 @@ HOW = {
     "Chromium": "chromium-headless-shell",
     "jq": "jq",
     "bash": "bash",
+    "zsh": "zsh",
+    "fish": "fish",
     "python3": "python3",
     "strace": "strace",
     "groff": "groff-base",

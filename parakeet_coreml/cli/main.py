@@ -257,9 +257,20 @@ def _show(found: dict[str, object] | str) -> None:
         click.echo(found)
 
 
+def completing() -> str:
+    """Return what a shell asks of its completions, which are ours then; nothing where none asks."""
+    asked = os.environ.get(COMPLETE, "")
+    if asked:
+        from parakeet_coreml.cli import shells  # noqa: PLC0415  only for a shell
+
+        shells.register()
+    return asked
+
+
 def run(waterfall: Waterfall) -> NoReturn:
     """Run the command line and leave with its exit code; never a traceback for a user's error."""
     sys.excepthook = die
+    asked = completing()
     try:
         code = main.main(obj=waterfall, prog_name="parakeet-coreml", standalone_mode=False)
     except click.ClickException as error:
@@ -280,7 +291,6 @@ def run(waterfall: Waterfall) -> NoReturn:
         code = OutputLostError.exit_code
     except SystemExit as end:  # completions were printed, or else nobody reads the pipe
         code = OutputLostError.exit_code if end.code else 0
-        asked = os.environ.get(COMPLETE, "")
         if asked and asked not in COMPLETIONS:
             stdio.say(f"Error: {COMPLETE} is {asked!r}; it may be {', '.join(COMPLETIONS)}")
             code = click.UsageError.exit_code

@@ -197,12 +197,17 @@ def test_completions_for_no_shell_known_are_refused_in_words(asked: str) -> None
     assert "zsh_source" in done.stderr
 
 
-def test_completions_for_zsh_and_fish_ask_the_program(share: Path) -> None:
-    zsh = (share / "zsh" / "site-functions" / "_parakeet-coreml").read_text()
-    fish = (share / "fish" / "vendor_completions.d" / "parakeet-coreml.fish").read_text()
-    assert zsh.startswith("#compdef parakeet-coreml")
-    assert "_PARAKEET_COREML_COMPLETE=zsh_complete parakeet-coreml" in zsh
-    assert "_PARAKEET_COREML_COMPLETE=fish_complete" in fish
+def test_what_a_shell_evaluates_is_what_is_installed(share: Path) -> None:
+    files = {
+        "bash": "bash-completion/completions/parakeet-coreml",
+        "zsh": "zsh/site-functions/_parakeet-coreml",
+        "fish": "fish/vendor_completions.d/parakeet-coreml.fish",
+    }
+    for shell, file in files.items():
+        env = {**os.environ, "_PARAKEET_COREML_COMPLETE": f"{shell}_source"}
+        command = [sys.executable, "-P", "-m", "parakeet_coreml"]
+        done = subprocess.run(command, env=env, capture_output=True, text=True, check=True)
+        assert done.stdout == (share / file).read_text()
 
 
 def test_the_same_commands_give_the_same_bytes(share: Path, tmp_path: Path) -> None:
