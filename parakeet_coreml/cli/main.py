@@ -41,6 +41,15 @@ LATE = ("waterfall", "bench")
 """What one wants to know of many recordings."""
 
 
+MEANT = {
+    **dict.fromkeys(("transcribe", "dictate", "listen", "start", "mic"), "progressive-record"),
+    **{name: f"models {name}" for name in ("download", "list", "verify", "path", "remove")},
+    **{name: f"--{name}" for name in ("help", "version")},
+    "microphones": "devices",
+}
+"""What people type at first, and what they mean."""
+
+
 class Commands(click.Group):
     """Commands that are imported when they are used, for each brings its own libraries."""
 
@@ -64,6 +73,19 @@ class Commands(click.Group):
             return bench.bench
         return self.commands.get(name)
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Return what is left; of an option that only a recording has, say where it belongs."""
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            recording = self.commands["progressive-record"]
+            if any(error.option_name in parameter.opts for parameter in recording.params):
+                ctx.fail(
+                    f"'{error.option_name}' belongs behind a command: "
+                    f"{ctx.command_path} progressive-record {error.option_name} …"
+                )
+            raise
+
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
@@ -73,6 +95,7 @@ class Commands(click.Group):
             from difflib import get_close_matches  # noqa: PLC0415  only for a slip
 
             near = [each for each in known if name in each.split("-")]
+            near = near or [MEANT[word] for word in (name,) if word in MEANT]
             near = near or get_close_matches(name, known, 1)
             ctx.fail(f"No such command '{name}'." + (f" Did you mean '{near[0]}'?" if near else ""))
         return super().resolve_command(ctx, args)

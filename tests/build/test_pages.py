@@ -150,13 +150,27 @@ def test_microphones_are_completed_with_their_spaces(
 
 @pytest.mark.parametrize(
     ("typed", "meant"),
-    [("record", "progressive-record"), ("modles", "models"), ("docter", "doctor")],
+    [
+        ("record", "progressive-record"),
+        ("transcribe", "progressive-record"),
+        ("modles", "models"),
+        ("docter", "doctor"),
+        ("download", "models download"),
+        ("help", "--help"),
+    ],
 )
 def test_a_slip_is_told_with_what_may_be_meant(typed: str, meant: str) -> None:
     command = [sys.executable, "-P", "-m", "parakeet_coreml", typed]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert f"Did you mean '{meant}'?" in done.stderr
+
+
+def test_an_option_of_a_recording_alone_is_told_where_it_belongs() -> None:
+    command = [sys.executable, "-P", "-m", "parakeet_coreml", "--model", "tiny-en"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "parakeet-coreml progressive-record --model" in done.stderr
 
 
 def test_what_is_for_debugging_has_a_heading_of_its_own() -> None:
