@@ -13,44 +13,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import click
-from click.shell_completion import FishComplete, ShellComplete, ZshComplete
 
 from parakeet_coreml import __version__
 from parakeet_coreml.cli.main import main as program
+from parakeet_coreml.cli.shells import BASH, FISH, ZSH
 
 NAME = "parakeet-coreml"
 
-BASH = """\
-# shellcheck shell=bash
-# bash completion for parakeet-coreml; works with macOS's own bash 3.2 too.
-_parakeet_coreml() {
-    local kind value what
-    COMPREPLY=()
-    while IFS=, read -r kind value; do
-        case "$kind" in
-            dir | file)
-                [ "$kind" = dir ] && what=-d || what=-f
-                compopt -o filenames 2>/dev/null # a folder gets its slash; bash 3.2 does without
-                while IFS= read -r value; do
-                    COMPREPLY+=("$value")
-                done < <(compgen "$what" -- "${COMP_WORDS[COMP_CWORD]}")
-                ;;
-            plain)
-                case "$value" in # names of microphones have spaces
-                    *[!A-Za-z0-9,._-]*) printf -v value %q "$value" ;;
-                esac
-                COMPREPLY+=("$value")
-                ;;
-        esac
-    done < <(COMP_WORDS="${COMP_WORDS[*]}" COMP_CWORD=$COMP_CWORD \\
-        _PARAKEET_COREML_COMPLETE=bash_complete "$1" 2>/dev/null)
-}
-complete -F _parakeet_coreml parakeet-coreml
-"""
-
-SHELLS: dict[str, type[ShellComplete]] = {
-    "share/zsh/site-functions/_parakeet-coreml": ZshComplete,
-    "share/fish/vendor_completions.d/parakeet-coreml.fish": FishComplete,
+COMPLETIONS = {
+    f"share/bash-completion/completions/{NAME}": BASH,
+    f"share/zsh/site-functions/_{NAME}": ZSH,
+    f"share/fish/vendor_completions.d/{NAME}.fish": FISH,
 }
 
 
@@ -66,13 +39,7 @@ def main() -> None:
 
 def pages() -> dict[str, str]:
     """Return every file's text by its path."""
-    texts = {
-        f"share/man/man1/{NAME}.1": man_page(),
-        f"share/bash-completion/completions/{NAME}": BASH,
-    }
-    for path, shell in SHELLS.items():
-        texts[path] = shell(program, {}, NAME, "_PARAKEET_COREML_COMPLETE").source()
-    return texts
+    return {f"share/man/man1/{NAME}.1": man_page(), **COMPLETIONS}
 
 
 def man_page() -> str:

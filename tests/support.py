@@ -15,15 +15,20 @@ HOW = {
     "Chromium": "chromium-headless-shell",
     "jq": "jq",
     "bash": "bash",
+    "zsh": "zsh",
+    "fish": "fish",
     "python3": "python3",
     "strace": "strace",
     "groff": "groff-base",
     "man": "man-db",
     "shellcheck": "shellcheck",
+    "paplay": "pulseaudio-utils",
+    "flite": "flite",
+    "sha256sum": "coreutils",
 }
 """Debian packages by the part they bring, for people whose tests are left out."""
 
-EXTRA = {"mlx": "mlx"}
+EXTRA = {"mlx": "mlx", "numba": "mlx", "SciPy": "mlx", "pyte": "dev"}
 """Extras of ours, likewise: `pip install -e '.[mlx]'`."""
 
 

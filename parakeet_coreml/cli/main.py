@@ -41,6 +41,15 @@ LATE = ("waterfall", "bench")
 """What one wants to know of many recordings."""
 
 
+MEANT = {
+    **dict.fromkeys(("transcribe", "dictate", "listen", "start", "mic"), "progressive-record"),
+    **{name: f"models {name}" for name in ("download", "list", "verify", "path", "remove")},
+    **{name: f"--{name}" for name in ("help", "version")},
+    "microphones": "devices",
+}
+"""What people type at first, and what they mean."""
+
+
 class Commands(click.Group):
     """Commands that are imported when they are used, for each brings its own libraries."""
 
@@ -64,6 +73,19 @@ class Commands(click.Group):
             return bench.bench
         return self.commands.get(name)
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Return what is left; of an option that only a recording has, say where it belongs."""
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            recording = self.commands["progressive-record"]
+            if any(error.option_name in parameter.opts for parameter in recording.params):
+                ctx.fail(
+                    f"'{error.option_name}' belongs behind a command: "
+                    f"{ctx.command_path} progressive-record {error.option_name} …"
+                )
+            raise
+
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
@@ -73,6 +95,7 @@ class Commands(click.Group):
             from difflib import get_close_matches  # noqa: PLC0415  only for a slip
 
             near = [each for each in known if name in each.split("-")]
+            near = near or [MEANT[word] for word in (name,) if word in MEANT]
             near = near or get_close_matches(name, known, 1)
             ctx.fail(f"No such command '{name}'." + (f" Did you mean '{near[0]}'?" if near else ""))
         return super().resolve_command(ctx, args)
@@ -257,9 +280,20 @@ def _show(found: dict[str, object] | str) -> None:
         click.echo(found)
 
 
+def completing() -> str:
+    """Return what a shell asks of its completions, which are ours then; nothing where none asks."""
+    asked = os.environ.get(COMPLETE, "")
+    if asked:
+        from parakeet_coreml.cli import shells  # noqa: PLC0415  only for a shell
+
+        shells.register()
+    return asked
+
+
 def run(waterfall: Waterfall) -> NoReturn:
     """Run the command line and leave with its exit code; never a traceback for a user's error."""
     sys.excepthook = die
+    asked = completing()
     try:
         code = main.main(obj=waterfall, prog_name="parakeet-coreml", standalone_mode=False)
     except click.ClickException as error:
@@ -280,7 +314,6 @@ def run(waterfall: Waterfall) -> NoReturn:
         code = OutputLostError.exit_code
     except SystemExit as end:  # completions were printed, or else nobody reads the pipe
         code = OutputLostError.exit_code if end.code else 0
-        asked = os.environ.get(COMPLETE, "")
         if asked and asked not in COMPLETIONS:
             stdio.say(f"Error: {COMPLETE} is {asked!r}; it may be {', '.join(COMPLETIONS)}")
             code = click.UsageError.exit_code

@@ -260,6 +260,7 @@ def verify_(*, name: str, backend: str, models_dir: Path | None, quiet: bool) ->
         _say(f"{name} is built in, and as whole as this program: {resolve(name, chosen).directory}")
         return
     wanted = shipped(name, chosen)
+    resolve(name, chosen, models_dir)  # what is not there has no progress
     with _stoppable(), progress(f"{name} {chosen}", "verify", wanted.size, quiet) as show:
         model = verify(name, chosen, models_dir, on_bytes=Counter(show).add)
     _say(f"{name} for {chosen} is whole: {model.directory}")

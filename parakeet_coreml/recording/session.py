@@ -366,6 +366,8 @@ class Recording:
 
     def _fail(self, error: ParakeetError) -> None:
         """Say a failure at once; the first one sets the exit code."""
+        if self._refused is not None:
+            return  # of what a refused call had begun, nothing fails: it is taken down
         if isinstance(error, UsageError) and self._writer.unused:
             self._refused = error  # a stream, of which only the first bytes could tell
             self._over(self._finished)

@@ -4,11 +4,13 @@ import json
 import subprocess
 import sys
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
+from support import requires
 
 from parakeet_coreml.audio.samples import MODEL_WINDOW, SAMPLE_RATE, Samples
 from parakeet_coreml.backends.base import Hypothesis, Term
@@ -43,7 +45,7 @@ def heard(backend: str, *terms: Term, windows: list[Samples]) -> list[Hypothesis
 @pytest.mark.parametrize("backend", ["onnx", "coreml", "mlx"])
 def test_the_same_list_gives_the_same_words_everywhere(backend: str) -> None:
     if backend == "mlx":
-        pytest.importorskip("parakeet_mlx")
+        requires("mlx", present=find_spec("parakeet_mlx") is not None)
     window = noisy(0.0, SAID)
     (without,) = heard(backend, windows=[window])
     (with_list,) = heard(backend, Term("locked"), Term("kubernetes"), windows=[window])

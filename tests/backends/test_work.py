@@ -1,11 +1,13 @@
 """What a window took, as the backends count it, and how it crosses the process border."""
 
 import json
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
+from support import requires
 
 import parakeet_coreml
 from parakeet_coreml.backends.base import BackendSpec, Hypothesis, Token, Work
@@ -23,7 +25,7 @@ PACKAGE = Path(parakeet_coreml.__file__).parent
 @pytest.mark.parametrize("name", ["onnx", "coreml", "mlx"])
 def test_every_stage_is_counted_and_each_window_anew(name: str) -> None:
     if name == "mlx":
-        pytest.importorskip("parakeet_mlx")
+        requires("mlx", present=find_spec("parakeet_mlx") is not None)
     manifest = json.loads((PACKAGE / "tiny_en" / "manifest.json").read_text())
     blank, durations = manifest["blank"], tuple(manifest["durations"])
     folder = str(PACKAGE / "tiny_en")

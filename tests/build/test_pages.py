@@ -150,13 +150,27 @@ def test_microphones_are_completed_with_their_spaces(
 
 @pytest.mark.parametrize(
     ("typed", "meant"),
-    [("record", "progressive-record"), ("modles", "models"), ("docter", "doctor")],
+    [
+        ("record", "progressive-record"),
+        ("transcribe", "progressive-record"),
+        ("modles", "models"),
+        ("docter", "doctor"),
+        ("download", "models download"),
+        ("help", "--help"),
+    ],
 )
 def test_a_slip_is_told_with_what_may_be_meant(typed: str, meant: str) -> None:
     command = [sys.executable, "-P", "-m", "parakeet_coreml", typed]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert f"Did you mean '{meant}'?" in done.stderr
+
+
+def test_an_option_of_a_recording_alone_is_told_where_it_belongs() -> None:
+    command = [sys.executable, "-P", "-m", "parakeet_coreml", "--model", "tiny-en"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "parakeet-coreml progressive-record --model" in done.stderr
 
 
 def test_what_is_for_debugging_has_a_heading_of_its_own() -> None:
@@ -197,12 +211,17 @@ def test_completions_for_no_shell_known_are_refused_in_words(asked: str) -> None
     assert "zsh_source" in done.stderr
 
 
-def test_completions_for_zsh_and_fish_ask_the_program(share: Path) -> None:
-    zsh = (share / "zsh" / "site-functions" / "_parakeet-coreml").read_text()
-    fish = (share / "fish" / "vendor_completions.d" / "parakeet-coreml.fish").read_text()
-    assert zsh.startswith("#compdef parakeet-coreml")
-    assert "_PARAKEET_COREML_COMPLETE=zsh_complete parakeet-coreml" in zsh
-    assert "_PARAKEET_COREML_COMPLETE=fish_complete" in fish
+def test_what_a_shell_evaluates_is_what_is_installed(share: Path) -> None:
+    files = {
+        "bash": "bash-completion/completions/parakeet-coreml",
+        "zsh": "zsh/site-functions/_parakeet-coreml",
+        "fish": "fish/vendor_completions.d/parakeet-coreml.fish",
+    }
+    for shell, file in files.items():
+        env = {**os.environ, "_PARAKEET_COREML_COMPLETE": f"{shell}_source"}
+        command = [sys.executable, "-P", "-m", "parakeet_coreml"]
+        done = subprocess.run(command, env=env, capture_output=True, text=True, check=True)
+        assert done.stdout == (share / file).read_text()
 
 
 def test_the_same_commands_give_the_same_bytes(share: Path, tmp_path: Path) -> None:

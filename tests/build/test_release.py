@@ -1,12 +1,15 @@
 """Version, changelog, tag and workflows go together."""
 
+import hashlib
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from support import requires
 
 from parakeet_coreml import __version__
 
@@ -88,3 +91,17 @@ def test_a_release_is_built_checked_attested_and_published_without_a_secret() ->
     ):
         assert step in text, step
     assert "secrets." not in text
+
+
+def test_the_sums_of_a_release_name_every_file_and_not_themselves(tmp_path: Path) -> None:
+    requires("sha256sum", present=shutil.which("sha256sum") is not None)
+    text = (ROOT / ".github" / "workflows" / "release.yml").read_text(encoding="utf-8")
+    (step,) = re.findall(r"- run: (mv files/.*sha256sum.*)$", text, re.MULTILINE)
+    (tmp_path / "files").mkdir()
+    for name in ("a.whl", "b.tar.gz", "notes.md"):
+        (tmp_path / "files" / name).write_text(name, encoding="utf-8")
+    subprocess.run(["bash", "-ec", step], cwd=tmp_path, check=True)
+    sums = (tmp_path / "files" / "SHA256SUMS").read_text(encoding="utf-8")
+    assert [line.split()[1] for line in sums.splitlines()] == ["a.whl", "b.tar.gz"]
+    assert sums.startswith(hashlib.sha256(b"a.whl").hexdigest())
+    assert (tmp_path / "notes.md").exists()

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import click
 import pytest
 from examples_stage import ROOT, Stage
+from support import requires
 
 from parakeet_coreml.checks.report import SECTIONS
 from parakeet_coreml.cli.main import main
@@ -62,7 +63,8 @@ RUN = {
     "parakeet-coreml progressive-record --model tiny-en --input "
     "parakeet_coreml/samples/speech.wav": 0,
     'eval "$(_PARAKEET_COREML_COMPLETE=bash_source parakeet-coreml)"': 0,
-    'eval "$(_PARAKEET_COREML_COMPLETE=zsh_source parakeet-coreml)"': None,
+    'eval "$(_PARAKEET_COREML_COMPLETE=zsh_source parakeet-coreml)"': 0,
+    "_PARAKEET_COREML_COMPLETE=fish_source parakeet-coreml | source": 0,
 }
 """Commands that are run, and their exit code where it does not depend on the machine."""
 
@@ -81,15 +83,14 @@ def test_every_command_is_run_or_listed_as_not_run() -> None:
 
 @pytest.mark.parametrize(("line", "code"), RUN.items(), ids=RUN)
 def test_a_command_works(line: str, code: int | None, stage: Stage) -> None:
-    shell = "zsh" if "zsh" in line else "bash"
-    if shutil.which(shell) is None:
-        pytest.skip(f"{shell} is absent; on Debian: apt install {shell}")
+    shell = next((name for name in ("zsh", "fish") if name in line), "bash")
+    requires(shell, present=shutil.which(shell) is not None)
     env = {"PARAKEET_COREML_BACKEND": "onnx", "PARAKEET_COREML_MODELS_DIR": str(stage.folder)}
     env["PARAKEET_COREML_MODEL"] = "v3"
     done = stage.run(shell, "-c", f"cd {shlex.quote(str(ROOT))} && {line}", env=env)
     assert "Traceback" not in done.stderr
     assert done.returncode in ({0, 10, 20} if code is None else {code}), done.stderr
-    assert done.stdout or done.stderr or line.startswith("eval")
+    assert done.stdout or done.stderr or "COMPLETE" in line
 
 
 def named_in_text() -> Iterator[tuple[str, str]]:

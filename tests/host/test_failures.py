@@ -225,7 +225,7 @@ def test_a_muted_microphone_is_told_from_a_quiet_one(start: Start, room: PulseSe
     assert recorder.text == ""
 
 
-@pytest.mark.skipif(not LONG, reason="15 s of silence")
+@pytest.mark.skipif(not LONG, reason="15 s of silence: PARAKEET_LONG=1 runs it")
 def test_a_microphone_muted_midway_is_told(start: Start, room: PulseServer) -> None:
     recorder = start("--events", "ready,warning", "--max-seconds", "30", env=room.env)
     recorder.until("ready", what="capture")

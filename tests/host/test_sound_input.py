@@ -3,6 +3,8 @@
 import os
 import signal
 import struct
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -35,6 +37,34 @@ def test_what_is_not_read_on_stdin_is_refused_and_no_words(start: Start) -> None
     recorder.write(M4A)
     recorder.close_stdin()
     assert "ffmpeg -i FILE" in recorder.finish(2).stderr
+
+
+HELD = """
+import threading
+from parakeet_coreml.__main__ import main
+from parakeet_coreml.recording import session
+
+let_go = session.Recording._let_go
+
+def held(recording):
+    let_go(recording)
+    for thread in threading.enumerate():
+        if thread.name == "work":
+            thread.join(30)
+
+session.Recording._let_go = held
+main()
+"""
+"""The program, in which the thread that owns the model sees it taken away before we leave."""
+
+
+def test_taking_down_what_a_refused_call_had_begun_is_no_failure() -> None:
+    called = ("progressive-record", "--input", "-", "--backend", "onnx", "--model", "tiny-en")
+    line = [sys.executable, "-P", "-c", HELD, *called]
+    done = subprocess.run(line, input=M4A, capture_output=True, timeout=120, check=False)
+    assert done.returncode == 2
+    assert done.stdout == b""
+    assert done.stderr.count(b"Error: ") == 1
 
 
 def test_a_refusal_after_the_protocol_began_is_an_error_line(start: Start) -> None:

@@ -222,6 +222,12 @@ def test_every_failure_is_told_in_words_with_its_exit_code(
     assert "Traceback" not in result.stderr
 
 
+def test_what_is_not_installed_has_no_progress(hub: FaultServer, run: Run) -> None:
+    result = run("verify", "v3")
+    assert result.exit_code == 20
+    assert result.stdout == ""
+
+
 def test_an_offline_switch_exits_24(
     hub: FaultServer, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
