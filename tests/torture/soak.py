@@ -5,8 +5,8 @@
 A recorder with the built-in model and every event listens to a sound server of its own, which plays
 the bundled speech in real time with pauses. Every 10 s the memory (RSS, MiB), threads and
 descriptors of recorder and worker are noted, and how far what was heard is behind what was played;
-every minute is printed. At the end there is a stop. The exit code is 1 where a goal is missed: memory
-within 4 MiB of what it was after five minutes, no thread or descriptor more, no sample lost.
+every minute is printed. At the end there is a stop. The exit code is 1 where a goal is missed:
+memory within 4 MiB of what it was after five minutes, no thread or descriptor more, no sample lost.
 """
 
 import argparse
