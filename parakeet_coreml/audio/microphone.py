@@ -22,6 +22,7 @@ from parakeet_coreml.audio.portaudio import library, one_line, within
 from parakeet_coreml.audio.samples import MAX_RATE, MIN_RATE, noise
 from parakeet_coreml.audio.source import Warn
 from parakeet_coreml.errors import DeviceLostError, NoDeviceError
+from parakeet_coreml.threads import Thread
 
 if TYPE_CHECKING:  # NumPy must not load before the microphone runs
     import numpy as np
@@ -150,7 +151,7 @@ class Microphone:
         except NoDeviceError:
             self._closed = True  # should it open after all, it is closed again
             raise
-        self._reader = threading.Thread(target=self._read, name="microphone", daemon=True)
+        self._reader = Thread(target=self._read, name="microphone")
         self._reader.start()
 
     def _tell_opening(self, seconds: float) -> None:
@@ -195,7 +196,7 @@ class Microphone:
             return
         self._closed = True
         self.stop()
-        closer = threading.Thread(target=self._release, name="microphone-close", daemon=True)
+        closer = Thread(target=self._release, name="microphone-close")
         closer.start()
         closer.join(CLOSE_LIMIT)
 
