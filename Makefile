@@ -16,12 +16,14 @@ COVERED ?=
 # What `make test` and `make fresh` run; all of it by default.
 TESTS ?=
 export TESTS
+# How long `make soak` listens.
+SOAK_MINUTES ?= 120
 APP := dist/parakeet-coreml/parakeet-coreml
 
 # An environment whose interpreter is gone, or is not the one PYTHON names now, is made again.
 broken = $(if $(shell PYTHON='$(PYTHON)' build/venv.sh --whole $(1)),,again)
 
-.PHONY: again help run test check fix parity bench ab ramp traced torture coverage app app-test lock dist fresh pictures clean
+.PHONY: again help run test check fix parity bench ab ramp traced torture soak coverage app app-test lock dist fresh pictures clean
 .DEFAULT_GOAL := run
 
 help: ## list what can be made
@@ -66,6 +68,9 @@ traced: $(VENV)/.dev ## 60 s of a recording under strace: no internet socket, no
 
 torture: $(VENV)/.dev ## harm by the ten thousand, for minutes: garbled headers of sound files
 	$(BIN)/python -P tests/torture/headers.py
+
+soak: $(VENV)/.dev ## two hours at the microphone: nothing grows, nothing is lost; SOAK_MINUTES=10 for a taste
+	$(BIN)/python -P tests/torture/soak.py --minutes $(SOAK_MINUTES)
 
 coverage: $(VENV)/.dev ## branch coverage, the processes' too: slow, it is no part of the gate
 	$(BIN)/python -P -m coverage erase

@@ -23,18 +23,44 @@ def main() -> None:
     """Run the command line; `worker` is for ourselves only and goes before everything else."""
     if sys.argv[1:] == ["--version"]:
         _tell_version()
-    import gc
+    from parakeet_coreml import lastwords
 
-    from parakeet_coreml.timing import Waterfall
-
-    gc.set_threshold(GC_THRESHOLD)
-
-    waterfall = Waterfall()
     command = sys.argv[1] if len(sys.argv) > 1 else ""
     if command == "worker":
         from parakeet_coreml.backends.worker.server import serve  # without click
 
+        _collect_less()
         serve(sys.argv[2] if len(sys.argv) > 2 else "")  # noqa: PLR2004  program, worker, spec
+    if command == "progressive-record" and not _for_people(sys.argv[2:]):
+        lastwords.owe(1)
+    try:
+        _run(command)
+    except BaseException as error:
+        code = lastwords.say(error)
+        if not lastwords.limit_of(error):
+            raise  # a bug: its traceback is wanted
+        _leave(code)
+
+
+def _leave(code: int) -> None:
+    """End the process; what has to be done first is known once there is anything to do."""
+    if known := sys.modules.get("parakeet_coreml.host.leave"):
+        known.leave(code)
+    os._exit(code)
+
+
+def _collect_less() -> None:
+    import gc
+
+    gc.set_threshold(GC_THRESHOLD)
+
+
+def _run(command: str) -> None:
+    """Run the command line."""
+    from parakeet_coreml.timing import Waterfall
+
+    waterfall = Waterfall()
+    _collect_less()
     from parakeet_coreml.host import leave, stdio
 
     stdio.secure_stdio()
@@ -62,6 +88,12 @@ def _listens(arguments: list[str]) -> bool:
         elif argument.startswith("--input="):
             chosen = argument.removeprefix("--input=")
     return chosen == "mic"
+
+
+def _for_people(arguments: list[str]) -> bool:
+    """Tell whether stdout may be text instead of lines, before click is there to say so."""
+    text = {"text", "--format=text"}.intersection(arguments)
+    return bool(text) or os.environ.get("PARAKEET_COREML_FORMAT") == "text"
 
 
 def _tell_version() -> None:

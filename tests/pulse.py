@@ -180,6 +180,8 @@ class Mic:
         self.source = fifo.stem
         self.idle: Literal["noise", "zeros", "nothing"] = "noise"
         self.fifo = fifo
+        self.played = 0
+        """Samples that went into the FIFO so far."""
         self._waiting: deque[tuple[Pcm, bool, threading.Event]] = deque()
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None
@@ -271,6 +273,8 @@ class Mic:
             _, ready, _ = select.select([], [fd], [], 0.05)
             if ready:
                 try:
-                    view = view[os.write(fd, view) :]
+                    written = os.write(fd, view)
+                    self.played += written // 2  # what a FIFO takes in part is whole pages
+                    view = view[written:]
                 except BlockingIOError:
                     continue

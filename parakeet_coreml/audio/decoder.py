@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from parakeet_coreml.audio.samples import MAX_CHANNELS, MAX_RATE, MIN_RATE
 from parakeet_coreml.errors import ParakeetError, UsageError
+from parakeet_coreml.threads import Thread
 
 UNKNOWN_LENGTH = 1 << 50
 """libsndfile claims more samples than this where a stream names no length."""
@@ -130,7 +131,7 @@ class Pump:
         self.fd, self._end = os.pipe()
         self.error = ""
         """Why the bytes ended, if not by themselves."""
-        threading.Thread(target=self._run, args=(pieces,), name="pump", daemon=True).start()
+        Thread(target=self._run, args=(pieces,), name="pump").start()
 
     def _run(self, pieces: Iterator[bytes]) -> None:
         try:
@@ -235,7 +236,7 @@ def _opened(file: "int | Bytes | Pump", name: str, waiting: Callable[[], bool]) 
             result.append(error)
         done.set()
 
-    threading.Thread(target=run, name="open", daemon=True).start()
+    Thread(target=run, name="open").start()
     step = OPEN_PATIENCE / 40
     left = 40
     while left and not done.wait(step):

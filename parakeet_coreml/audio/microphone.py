@@ -23,6 +23,7 @@ from parakeet_coreml.audio.portaudio import library, one_line, within
 from parakeet_coreml.audio.samples import noise
 from parakeet_coreml.audio.source import Warn
 from parakeet_coreml.errors import DeviceLostError, NoDeviceError
+from parakeet_coreml.threads import Thread
 
 if TYPE_CHECKING:  # NumPy must not load before the microphone runs
     import numpy as np
@@ -155,7 +156,7 @@ class Microphone:
         except NoDeviceError:
             self._closed = True  # should it open after all, it is closed again
             raise
-        self._reader = threading.Thread(target=self._read, name="microphone", daemon=True)
+        self._reader = Thread(target=self._read, name="microphone")
         self._reader.start()
 
     def _tell_opening(self, seconds: float) -> None:
@@ -200,7 +201,7 @@ class Microphone:
             return
         self._closed = True
         self.stop()
-        threading.Thread(target=self._release, name="microphone-close", daemon=True).start()
+        Thread(target=self._release, name="microphone-close").start()
         self.released(CLOSE_LIMIT)
 
     def released(self, within: float) -> bool:

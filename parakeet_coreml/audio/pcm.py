@@ -13,6 +13,7 @@ from parakeet_coreml.audio.samples import MAX_RATE, MIN_RATE, SAMPLE_RATE
 from parakeet_coreml.audio.source import Warn
 from parakeet_coreml.audio.streamed import Pieces, blocks_of, recognised
 from parakeet_coreml.errors import StorageError, UsageError
+from parakeet_coreml.threads import Thread
 
 READ_BYTES = 1 << 16
 """Bytes read at once: what a pipe holds."""
@@ -187,7 +188,7 @@ class PipeSource(PcmSource):
 
     def _reads(self) -> Iterator[bytes]:
         """Open the pipe, on a thread that can be left behind, and yield what comes."""
-        threading.Thread(target=self._open, name="open", daemon=True).start()
+        Thread(target=self._open, name="open").start()
         self._opened.wait()
         if self._error is not None:
             raise UsageError(f"cannot open {self.name!r}: {self._error.strerror}")

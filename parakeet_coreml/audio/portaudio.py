@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from parakeet_coreml.errors import NoDeviceError, ParakeetError
+from parakeet_coreml.threads import Thread
 
 SEARCH_LIMIT = 2.0
 """Seconds that leaving waits for PortAudio's search, which takes 0.1 and may never end."""
@@ -46,7 +47,7 @@ def within(
             done.set()
 
     stderr = _stderr()
-    threading.Thread(target=run, name="microphone-open", daemon=True).start()
+    Thread(target=run, name="microphone-open").start()
     waited = 0.0
     while not done.wait(min(TELL, seconds - waited)) and waited + TELL < seconds:
         waited += TELL
@@ -125,7 +126,7 @@ def preload() -> None:
         sys.stderr = os.fdopen(
             os.dup(_stderr()), "w", buffering=1, encoding="utf-8", errors="backslashreplace"
         )
-    threading.Thread(target=load, name="microphone-preload", daemon=True).start()
+    Thread(target=load, name="microphone-preload").start()
 
 
 def settle() -> None:

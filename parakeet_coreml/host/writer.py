@@ -7,6 +7,8 @@ import time
 from collections import deque
 from collections.abc import Callable
 
+from parakeet_coreml.threads import Thread
+
 QUEUE_SOFT = 8
 """With so many lines waiting, the reader is slow and droppable lines are left out."""
 
@@ -25,11 +27,12 @@ class Writer:
         self._lines: deque[bytes] = deque()
         self._changed = threading.Condition()
         self._written = 0
-        self._busy = False
+        self._line: bytes | memoryview = b""
+        """What is left of the line that is being written."""
         self._alone = False
-        """There is no thread for it: lines are written where they are put."""
+        """There is no thread for it, or no more: lines are written where they are put."""
         try:
-            threading.Thread(target=self._run, name="writer", daemon=True).start()
+            Thread(target=self._run, name="writer").start()
         except RuntimeError:  # the system allows no more threads, which has to be told too
             self._alone = True
 
@@ -37,24 +40,24 @@ class Writer:
         """Queue a line and tell whether it was: a droppable one is not while the reader is slow."""
         with self._changed:
             taken = not self.lost and not (droppable and len(self._lines) >= QUEUE_SOFT)
-            if taken and self._alone:
-                return self._write(line)
             if taken:
                 self._lines.append(line)
                 self._changed.notify_all()
-            return taken
+            return self._write_waiting() if taken and self._alone else taken
 
     @property
     def unused(self) -> bool:
         """Whether no line was ever queued."""
         with self._changed:
-            return not (self._written or self._lines or self._busy)
+            return not (self._written or self._lines or self._line)
 
     def flush(self, patience: float) -> bool:
         """Wait until everything is written; False if nothing moved for `patience` seconds."""
         with self._changed:
+            if self._alone:
+                return self._write_waiting()
             written, deadline = self._written, time.monotonic() + patience
-            while (self._lines or self._busy) and not self.lost:
+            while (self._lines or self._line) and not self.lost:
                 if self._written != written:
                     written, deadline = self._written, time.monotonic() + patience
                 if time.monotonic() >= deadline:
@@ -62,34 +65,50 @@ class Writer:
                 self._changed.wait(deadline - time.monotonic())
             return not self.lost
 
-    def _run(self) -> None:
-        while True:
+    def rescue(self, patience: float) -> None:
+        """Write what waits here and now, with nothing that takes memory: the thread may be gone."""
+        limit = time.monotonic() + patience
+        while (self._line or self._lines) and not self.lost and time.monotonic() < limit:
             with self._changed:
-                self._busy = False
-                self._changed.notify_all()
-                self._changed.wait_for(lambda: self._lines)
-                line = self._lines.popleft()
-                self._busy = True
-            if not self._write(line):
-                return
+                if self._alone or not self._line:
+                    self._write_waiting()
+            time.sleep(0.01)
 
-    def _write(self, line: bytes) -> bool:
-        """Write one line, in one write(2) unless the system takes less; False if it is lost."""
-        rest = memoryview(line)
-        while rest:
+    def _run(self) -> None:
+        try:
+            while True:
+                with self._changed:
+                    self._changed.notify_all()
+                    self._changed.wait_for(lambda: self._lines)
+                    self._line = self._lines.popleft()
+                if not self._write():
+                    return
+        except BaseException:  # as without memory: who puts more, or flushes, writes what waits
+            self._alone = True
+            raise
+
+    def _write_waiting(self) -> bool:
+        """Write what waits; False if it is lost."""
+        while self._write() and self._lines:
+            self._line = self._lines.popleft()
+        return not self.lost
+
+    def _write(self) -> bool:
+        """Write the line, in one write(2) unless the system takes less; False if it is lost."""
+        while self._line and not self.lost:
             try:
-                count = os.write(self.fd, rest)
+                count = os.write(self.fd, self._line)
             except BlockingIOError:  # the host made our end non-blocking
                 self._wait_writable()
                 continue
             except OSError:
                 self._lose()
-                return False
-            rest = rest[count:]
+                break
+            self._line = self._line[count:] if count < len(self._line) else b""
             with self._changed:
                 self._written += count
                 self._changed.notify_all()
-        return True
+        return not self.lost
 
     def _wait_writable(self) -> None:
         poll = select.poll()
@@ -100,5 +119,6 @@ class Writer:
         with self._changed:
             self.lost = True
             self._lines.clear()
+            self._line = b""
             self._changed.notify_all()
         self._on_lost()

@@ -17,7 +17,7 @@ import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final, Protocol
 
-from parakeet_coreml import __version__
+from parakeet_coreml import __version__, lastwords
 from parakeet_coreml.audio.samples import to_ms
 from parakeet_coreml.errors import ParakeetError, UsageError
 from parakeet_coreml.recognition.words import Word, confidence_of, text_of
@@ -174,6 +174,8 @@ class JsonLines:
             if self._open:
                 self._texts.append(text_of(words))
             self._write(line)
+            if self._open:
+                lastwords.prepare(encode(self._last()))
 
     def error(self, error: ParakeetError) -> None:
         """Write a failure at once; lines for what was captured before it may follow."""
@@ -185,17 +187,17 @@ class JsonLines:
         }
         with self._lock:
             self._write(line)
+        lastwords.failed(error.exit_code)
 
     def done(self, **meta: Value) -> None:
         """Write the last line; `meta` only with `--meta`. Whatever comes later is dropped."""
         with self._lock:
-            line: DoneLine = {
-                "type": "done",
-                "totalChunks": len(self._texts),
-                "full_text": self.full_text,
-            }
-            self._write({**line, **(meta if self._meta else {})})
+            self._write({**self._last(), **(meta if self._meta else {})})
             self._open = False
+        lastwords.paid()
+
+    def _last(self) -> "DoneLine":
+        return {"type": "done", "totalChunks": len(self._texts), "full_text": self.full_text}
 
     def _write(self, fields: Mapping[str, object], *, droppable: bool = False) -> None:
         if self._open:

@@ -3,7 +3,6 @@
 Capture never waits for the model: where the source is live, nothing here does.
 """
 
-import threading
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -15,6 +14,7 @@ from parakeet_coreml.recognition.geometry import Geometry
 from parakeet_coreml.recognition.intake import Break, End, Intake, Item, Tail
 from parakeet_coreml.recognition.speculation import EVERY, SpeculatingBackend
 from parakeet_coreml.recognition.windows import Chunker, Window
+from parakeet_coreml.threads import Thread
 
 BACKLOG = 600 * SAMPLE_RATE
 """A live recording ends when transcription is this far behind: 10 min of audio."""
@@ -48,7 +48,7 @@ class Cutter:
 
     def start(self, audio: Iterable[Samples | None]) -> None:
         """Cut from now on."""
-        threading.Thread(target=self._run, args=(audio,), name="cut", daemon=True).start()
+        Thread(target=self._run, args=(audio,), name="cut").start()
 
     def _run(self, audio: Iterable[Samples | None]) -> None:
         try:

@@ -5,7 +5,6 @@ backend answered to each input is remembered, and a later call with the same aud
 sample, gets that answer. So it cannot change a word, only when it is known.
 """
 
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -17,6 +16,7 @@ import numpy as np
 from parakeet_coreml.audio.samples import SAMPLE_RATE, Samples
 from parakeet_coreml.backends.base import Backend, Hypothesis, Supervised
 from parakeet_coreml.errors import ParakeetError
+from parakeet_coreml.threads import Timer
 
 REMEMBERED = 9
 """Answers kept: one window and all its further attempts; 1 MB each at most."""
@@ -153,7 +153,6 @@ class SpeculatingBackend:
                 supervisor.abandon()
 
         patience = max(PATIENCE, PATIENT * self._slowest)
-        timer = threading.Timer(patience, lose_patience)
-        timer.daemon = True
+        timer = Timer(patience, lose_patience)
         with suppress(RuntimeError):  # no thread for it: the window's own limit has to do
             timer.start()

@@ -11,7 +11,11 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
+<<<<<<< HEAD
 from parakeet_coreml.audio.onset import Onset
+=======
+from parakeet_coreml import lastwords
+>>>>>>> hD
 from parakeet_coreml.audio.samples import SAMPLE_RATE, to_ms, to_samples
 from parakeet_coreml.audio.source import Source
 from parakeet_coreml.backends.base import BackendInfo, BackendSpec, Supervised
@@ -25,7 +29,12 @@ from parakeet_coreml.recording.capture import Capture, Watcher
 from parakeet_coreml.recording.ending import Ending, Order, Phase
 from parakeet_coreml.recording.notices import Notices, report_of
 from parakeet_coreml.recording.options import Options
+<<<<<<< HEAD
 from parakeet_coreml.recording.sources import Again, Told, open_source
+=======
+from parakeet_coreml.recording.sources import open_source
+from parakeet_coreml.threads import Thread
+>>>>>>> hD
 from parakeet_coreml.timing import Waterfall
 
 if TYPE_CHECKING:  # NumPy must not load before the microphone runs
@@ -115,7 +124,12 @@ class Recording:
         except UsageError:
             raise
         except BaseException as error:  # noqa: BLE001  whatever it is, the host must not wait
-            return self._crashed(error)
+            try:
+                return self._crashed(error)
+            except BaseException:  # noqa: BLE001  not even that: `lastwords` follows these lines
+                if hasattr(self, "_writer"):
+                    self._writer.rescue(DRAIN_PATIENCE)
+                raise error from None
 
     def _run(self) -> int:
         stdout = stdio.take_stdout()
@@ -126,11 +140,12 @@ class Recording:
             on_odd=self._warn,
             commands={b"pause": self._capture.pause, b"resume": self._capture.resume},
         )
+        lastwords.owe(stdout if self._options.format == "json" else -1)
         self._writer = writer.Writer(stdout, on_lost=self._host.wake)
         self._report = report_of(self._options, self._writer.put, stdout)
         self._notices = Notices(self._report)
         threading.excepthook = self._on_bug
-        _start(self._work, "work")
+        Thread(target=self._work, name="work").start()
         self._serve(self._finished, stdout)
         refused = self._refused is not None
         self._happened(ending.Refused() if refused else ending.Finished())
@@ -187,7 +202,7 @@ class Recording:
     def _begin_to_drain(self) -> None:
         self._drained.clear()  # which an earlier bug has set
         try:
-            _start(self._drain, "drain")
+            Thread(target=self._drain, name="drain").start()
         except RuntimeError:  # no thread for it: the user's patience has to do
             self._drain()
 
@@ -381,8 +396,8 @@ class Recording:
 
     def _on_bug(self, args: threading.ExceptHookArgs) -> None:
         """Turn an unexpected exception on any thread into an error line and exit code 1."""
-        self._happened(ending.Failed(ParakeetError.name, ParakeetError.exit_code))
         try:
+            self._happened(ending.Failed(ParakeetError.name, ParakeetError.exit_code))
             self._notices.fail(summary.bug(args.exc_value))
         finally:  # what cannot even be said must not leave the host waiting
             self._over(self._drained)  # the bug may be in waiting for the reader
@@ -395,7 +410,3 @@ class Recording:
             self._happened(ending.Finished())
         self._happened(ending.Drained(whole=self._writer.flush(DRAIN_PATIENCE)))
         return self._ending.exit_code
-
-
-def _start(action: Callable[[], None], name: str) -> None:
-    threading.Thread(target=action, name=name, daemon=True).start()

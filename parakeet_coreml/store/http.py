@@ -33,6 +33,7 @@ from urllib3.util import Url, parse_url
 from parakeet_coreml.errors import DownloadFailedError, UsageError
 from parakeet_coreml.store.connect import is_loopback, is_safe, new_pool, shown, site_of
 from parakeet_coreml.store.manifest import Manifest, ModelFile
+from parakeet_coreml.threads import Thread
 
 HUB = "https://huggingface.co"
 HUB_HOSTS = ("huggingface.co", "hf.co")
@@ -261,7 +262,7 @@ class Transfer:
         self._mirror, self._url, self._headers = mirror, url, headers
         self._items: queue.Queue[Head | bytes | Exception] = queue.Queue(maxsize=4)
         self._left = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="download", daemon=True)
+        self._thread = Thread(target=self._run, name="download")
 
     def __enter__(self) -> Self:
         self._thread.start()

@@ -1,9 +1,14 @@
 """Where the system gives no more of something: told in words, `done` last, the right code."""
 
+import os
+import threading
 from pathlib import Path
 
 import pytest
-from recorder import Start, patched
+from recorder import PATIENCE, Start, patched
+
+from parakeet_coreml import threads
+from parakeet_coreml.host.writer import Writer
 
 pytest_plugins = ("host_fixtures",)
 
@@ -56,3 +61,94 @@ def test_a_bug_on_the_main_thread_is_an_error_and_done(
     recorder = start("--input", two_words, "--realtime", wrap=patched(tmp_path, change))
     recorder.finish(1)
     assert said in recorder.of("error")[0]["message"]
+
+
+@pytest.mark.parametrize(
+    ("raised", "said"),
+    [
+        ("MemoryError()", "there is no more memory"),
+        ('OSError(24, "Too many open files")', "the system allows no more open files"),
+        ('KeyError("x")', "internal error: it could not go on"),
+    ],
+)
+def test_a_recording_that_cannot_even_begin_says_so_and_done(
+    start: Start, two_words: Path, tmp_path: Path, raised: str, said: str
+) -> None:
+    change = f"session.Recording.__init__ = lambda *_: exec('raise {raised}')"
+    recorder = start("--input", two_words, wrap=patched(tmp_path, change))
+    assert recorder.wait() == 1
+    recorder.checked = True
+    assert [line.fields["type"] for line in recorder.lines] == ["error", "done"]
+    assert recorder.of("error")[0]["message"] == said
+    assert ("Traceback" in recorder.stderr) == ("KeyError" in raised)  # a bug's is wanted
+
+
+def test_without_a_recording_a_limit_is_told_to_people_alone(
+    start: Start, two_words: Path, tmp_path: Path
+) -> None:
+    change = "session.Recording.__init__ = lambda *_: exec('raise MemoryError')"
+    recorder = start(
+        "--input", two_words, "--format", "text", wrap=patched(tmp_path, change), text=True
+    )
+    recorder.finish(1)
+    assert recorder.raw == b""
+    assert "Error: there is no more memory" in recorder.stderr
+
+
+NO_WORDS_LEFT = """
+def fails(*_, **__):
+    raise MemoryError
+session.Recording._check = fails
+session.Recording._write_done = fails
+"""
+
+
+def test_what_was_heard_is_in_the_last_line_though_none_can_be_made_any_more(
+    start: Start, tmp_path: Path, speech: Path
+) -> None:
+    change = NO_WORDS_LEFT.replace(
+        "_check = fails", "_check = lambda self: self._index and fails()"
+    )
+    recorder = start("--input", speech, wrap=patched(tmp_path, change))
+    assert recorder.wait() == 1
+    recorder.checked = True
+    kinds = [line.fields["type"] for line in recorder.lines]
+    assert kinds[-1] == "done"
+    assert kinds.count("error") == kinds.count("done") == 1
+    assert recorder.done["totalChunks"] == kinds.count("chunk") >= 1
+    assert recorder.heard[0] == "alfa"
+
+
+def test_a_thread_that_never_begins_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(threads, "PATIENCE", 0.05)
+    made: list[threading.Thread] = [
+        threads.Thread(target=lambda: None),
+        threads.Timer(0.0, lambda: None),
+    ]
+    for thread in made:
+        monkeypatch.setattr(thread, "_bootstrap", lambda: None)  # as one without memory
+        with pytest.raises(RuntimeError, match="can't start new thread"):
+            thread.start()
+
+
+def test_lines_of_a_writer_whose_thread_died_are_written_nevertheless(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    reading, writing = os.pipe()
+    writer, died = Writer(writing, on_lost=lambda: None), threading.Event()
+    real = writer._write
+
+    def fails() -> bool:
+        raise MemoryError
+
+    monkeypatch.setattr(threading, "excepthook", lambda _: died.set())
+    monkeypatch.setattr(writer, "_write", fails)
+    writer.put(b"one\n")
+    assert died.wait(PATIENCE)
+    monkeypatch.setattr(writer, "_write", real)
+    writer.put(b"two\n")
+    writer.rescue(PATIENCE)
+    assert writer.flush(PATIENCE)
+    assert os.read(reading, 100) == b"one\ntwo\n"
+    os.close(reading)
+    os.close(writing)

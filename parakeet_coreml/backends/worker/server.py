@@ -9,7 +9,6 @@ import os
 import queue
 import signal
 import sys
-import threading
 import traceback
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -26,6 +25,7 @@ from parakeet_coreml.backends.worker.wire import (
     framed,
 )
 from parakeet_coreml.errors import ParakeetError
+from parakeet_coreml.threads import Thread
 
 LONGEST = 1_800
 """Seconds after which the kernel ends a worker that is stuck in one call. Its recorder does so much
@@ -43,7 +43,7 @@ def serve(argument: str) -> NoReturn:
     _set_signals()
     sys.excepthook = _die
     requests: queue.SimpleQueue[tuple[int, bytearray]] = queue.SimpleQueue()
-    threading.Thread(target=_read_requests, args=(requests,), daemon=True).start()
+    Thread(target=_read_requests, args=(requests,)).start()
     signal.alarm(LONGEST)
     try:
         backend, info = open_backend(BackendSpec.from_json(argument))
