@@ -143,6 +143,7 @@ class Microphone:
         self._judged = math.inf
         self._stop_time = math.inf
         self._wake = threading.Event()
+        self._wanted = math.inf
         self._closed = False
         self._released = threading.Event()
 
@@ -195,6 +196,11 @@ class Microphone:
         self._stop_time = min(self._stop_time, time.monotonic() + tail)
         self._wake.set()
 
+    def look_within(self, seconds: float) -> None:
+        """Look into PortAudio's ring in `seconds` at the latest, once. From any thread."""
+        self._wanted = time.monotonic() + seconds
+        self._wake.set()
+
     def close(self) -> None:
         """Let the microphone go; waits for PortAudio 0.1 s at most. A second call does nothing."""
         if self._closed:
@@ -233,16 +239,25 @@ class Microphone:
         sounddevice = library()
         try:
             while not self._finished(self._read_once()):
-                if self._wake.is_set():
-                    time.sleep(LAST_POLL)
-                else:
-                    self._wake.wait(FIRST_POLL if self._waited_for else self.poll)
+                self._rest(FIRST_POLL if self._waited_for else self.poll)
             if self._judged < math.inf and not self._failure and not self._closed:
                 self._fill_if_late(self._stop_time)  # a stop right behind a freeze
         except sounddevice.PortAudioError as error:
             self._failure = f"stopped: {one_line(error)}"
         finally:
             self._arrived.put(None)
+
+    def _rest(self, seconds: float) -> None:
+        """Wait so long, less where somebody wants to hear sooner; a stop ends it."""
+        started = time.monotonic()
+        while self._stop_time == math.inf:
+            sooner = max(FIRST_POLL, self._wanted - started)
+            left = started + min(seconds, sooner) - time.monotonic()
+            if left <= 0:
+                return
+            self._wake.wait(left)
+            self._wake.clear()
+        time.sleep(LAST_POLL)
 
     def _read_once(self) -> int:
         """Take what is in the ring, without waiting; return how many samples that were."""
@@ -258,6 +273,7 @@ class Microphone:
             if self.began is None:
                 self.began = self.ended - count / self.rate
             self._pace.arrived(count, self.ended)
+            self._wanted = math.inf  # before anyone can want the next one
             kept = bytes(data)
             self._arrived.put(kept)
             self._judge_clock()

@@ -1,7 +1,7 @@
 """Where audio comes from: a microphone, a file, or raw PCM on stdin."""
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:  # NumPy must not load before the microphone runs
     import numpy as np
@@ -42,4 +42,13 @@ class Source(Protocol):
 
     def close(self) -> None:
         """Let the device or file go."""
+        ...
+
+
+@runtime_checkable
+class Collecting(Protocol):
+    """A source that collects sound and hands it over now and then."""
+
+    def look_within(self, seconds: float) -> None:
+        """Hand over what was heard in `seconds` from now, if not sooner. From any thread."""
         ...

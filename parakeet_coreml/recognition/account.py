@@ -41,5 +41,7 @@ class Listener:
     """Takes each window when it is decoded, further attempts included."""
     quiet: Callable[[int], None] = lambda _samples: None
     """Takes the samples since the newest speech, once there was some."""
+    look_within: Callable[[float], None] = lambda _seconds: None
+    """Asks for what comes next in so many seconds: a pause may be there to be decoded."""
     forecast: Callable[[Forecast, int], None] | None = None
     """Takes the words of the open line and the sample they reach to; None: nobody reads them."""

@@ -22,6 +22,9 @@ BACKLOG = 600 * SAMPLE_RATE
 FIRST = 6 * SAMPLE_RATE // 10
 """Speech before it is worth a first decode: 0.6 s."""
 
+UNDER_WAY = 0.02
+"""Seconds that the newest audio may be behind what is being heard: resampling, and a tick."""
+
 BURST = 1.0
 """Seconds that audio may be ahead of the clock and still come as it is made."""
 
@@ -81,6 +84,11 @@ class Cutter:
         self._listener.quiet(self._chunker.quiet)
         if self._budget is not None and self._as_it_is_made():
             self._speculate(self._budget)
+            settles = self._chunker.settles
+            if settles is not None:
+                self._listener.look_within(
+                    (settles - self._chunker.heard) / SAMPLE_RATE + UNDER_WAY
+                )
 
     def _end_stretch(self) -> None:
         window = self._chunker.last()

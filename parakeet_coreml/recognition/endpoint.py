@@ -23,6 +23,9 @@ FLOOR_EVERY = 25
 AGAIN = 5
 """Ticks between two attempts to freeze a pause: 100 ms."""
 
+SETTLED = END_TICKS + (energy.TAIL + energy.SOFT_TAIL) // TICK
+"""Ticks of quiet after which no pause is to be expected any more where there was none: 900 ms."""
+
 
 @dataclass(frozen=True, slots=True)
 class Pause:
@@ -50,6 +53,15 @@ class Endpoint:
         """Sample where single ticks tell that the newest speech began."""
         self.spoken = 0
         """Sample after the newest speech as single ticks tell it; 0 before there was any."""
+
+    @property
+    def settles(self) -> int | None:
+        """Sample at which a pause may be there if quiet goes on; None if it is loud, or was one."""
+        quiet = self._quiet
+        if self.pause is not None or not self.spoken or not 0 < quiet < SETTLED:
+            return None
+        wait = END_TICKS - quiet if quiet < END_TICKS else AGAIN - (quiet - END_TICKS) % AGAIN
+        return self._at + wait * TICK
 
     @property
     def at(self) -> int:

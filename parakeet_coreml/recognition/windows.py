@@ -125,6 +125,12 @@ class Chunker:
         return pause if pause is not None and pause.spoken > self._covered else None
 
     @property
+    def settles(self) -> int | None:
+        """Sample at which speech that no window covers has ended if quiet goes on."""
+        at = self._endpoint.settles
+        return at if at is not None and self._endpoint.spoken > self._covered else None
+
+    @property
     def speaking(self) -> bool:
         """Whether speech that no window covers goes on."""
         return self._endpoint.pause is None and self._endpoint.spoken > self._covered

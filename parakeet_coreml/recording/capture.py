@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from parakeet_coreml.audio.onset import Onset
 from parakeet_coreml.audio.samples import Samples, to_samples
-from parakeet_coreml.audio.source import Source
+from parakeet_coreml.audio.source import Collecting, Source
 from parakeet_coreml.errors import DeviceLostError, NoDeviceError
 from parakeet_coreml.recording.options import Options
 from parakeet_coreml.recording.reopening import BETWEEN, PATIENCE, Loss, loss_of, released
@@ -96,6 +96,12 @@ class Capture:
             if self.source is None:
                 self._letting_go = False  # it is opening, and may go on
             self._changed.notify_all()
+
+    def look_within(self, seconds: float) -> None:
+        """Let a source that collects sound hand it over in `seconds` at the latest."""
+        source = self.source
+        if isinstance(source, Collecting):
+            source.look_within(seconds)
 
     def close(self) -> None:
         """Let the source go."""

@@ -307,6 +307,7 @@ class Recording:
             end_live=self._capture.stop if self._options.live else None,
             nothing_to_decode=lambda: self._happened(ending.NothingToDecode()),
             quiet=self._quiet,
+            look_within=self._capture.look_within,
             forecast=self._forecast if wants("partial") else None,
             measured=summary.measuring(self._waterfall, self._report.event),
         )

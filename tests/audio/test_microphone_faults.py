@@ -287,6 +287,21 @@ def test_between_two_looks_nothing_wakes_it_but_a_stop(fake: Fake) -> None:
     mic.close()
 
 
+def test_who_waits_for_a_moment_hears_it_sooner(fake: Fake) -> None:
+    mic = fake.microphone(gives(10), gives(0), gives(20), gives(40))
+    mic.poll = 3600.0
+    mic.open()
+    blocks = mic.blocks()
+    assert len(next(blocks)) == 10
+    mic.look_within(0.05)
+    assert len(next(blocks)) == 20
+    time.sleep(0.3)
+    assert len(fake.stream.script) == 1, "it was asked for once"
+    mic.stop()
+    assert len(next(blocks)) == 40
+    mic.close()
+
+
 def test_the_first_samples_are_told_once(fake: Fake) -> None:
     told: list[int] = []
     mic = fake.microphone(gives(0), gives(9), gives(9), dies, begun=lambda: told.append(1))

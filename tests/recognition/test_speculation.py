@@ -55,6 +55,8 @@ class Desk:
         self.forecasts: list[tuple[str, str, int]] = []
         self.live_text = live_text
         self.asked_at_stop = 0
+        self.looks: list[tuple[float, float]] = []
+        """When a look at what comes next was wanted, and for when."""
         self.intakes: list[Intake] = []
         self.busy = True
         self.monkeypatch = monkeypatch
@@ -103,6 +105,7 @@ class Desk:
             failed=lambda error: pytest.fail(error.message),
             end_live=lambda: pytest.fail("overload"),
             forecast=self.forecast if self.live_text else None,
+            look_within=lambda seconds: self.looks.append((self.now, self.now + seconds)),
         )
         lines = pipeline.transcribe(
             self.blocks(audio, block),
@@ -182,6 +185,35 @@ def test_a_pause_costs_one_speculation_however_long_it_is(
     desk = Desk(monkeypatch)
     desk.record(audio)
     assert len(desk.backend.asked) == 1
+
+
+def test_a_pause_is_looked_for_when_it_can_be_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    audio, _ = talk(9, 1.2)
+    spoken = dictation(9)[-1][2]
+    desk = Desk(monkeypatch)
+    poll = 0.2
+    desk.record(audio, round(poll * SAMPLE_RATE))
+    # The desk hands a block over when its first sample is due.
+    wanted = [until + poll - 100 - spoken for asked, until in desk.looks]
+    assert min(abs(behind - 0.3) for behind in wanted) < 0.05
+    assert all(behind < 0.35 for behind in wanted)
+
+
+@pytest.mark.parametrize("later", [0.4, 20.0])
+def test_no_look_is_wanted_in_a_pause_that_was_found(
+    monkeypatch: pytest.MonkeyPatch, later: float
+) -> None:
+    audio, _ = talk(9, later)
+    desk = Desk(monkeypatch)
+    desk.record(audio)
+    spoken = dictation(9)[-1][2]
+    assert max(asked for asked, _ in desk.looks) - 100 < spoken + 0.5
+
+
+def test_without_speculation_nobody_hurries(monkeypatch: pytest.MonkeyPatch) -> None:
+    desk = Desk(monkeypatch, speculates=False)
+    desk.record(talk(9, 2)[0])
+    assert not desk.looks
 
 
 def random_dictation(seed: int, seconds: float) -> Samples:
