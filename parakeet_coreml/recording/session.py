@@ -1,22 +1,19 @@
 """One recording: start its parts, serve the host until the end, leave with the right code.
 
-The main thread does nothing but serve the host (`Host.watch`), so that a stop, a signal or the
-host's death is seen at every moment. The work happens on the thread `work`, capture on `cut`
-(`pipeline`), stdout on `writer`. What happens on them becomes a fact for `ending`, which decides;
-its orders are carried out here. Nothing heavy is imported before the microphone runs.
+The main thread only serves the host (`Host.watch`), so that a stop, a signal or the host's death is
+seen at every moment. The work happens on the thread `work`, capture on `cut` (`pipeline`), stdout on
+`writer`. What happens there is a fact for `ending`, which decides; its orders are carried out here.
 """
 
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING
 
-<<<<<<< HEAD
-from parakeet_coreml.audio.onset import Onset
-=======
 from parakeet_coreml import lastwords
->>>>>>> hD
-from parakeet_coreml.audio.samples import SAMPLE_RATE, to_ms, to_samples
+from parakeet_coreml.audio.onset import Onset
+from parakeet_coreml.audio.samples import to_ms, to_samples
 from parakeet_coreml.audio.source import Source
 from parakeet_coreml.backends.base import BackendInfo, BackendSpec, Supervised
 from parakeet_coreml.backends.registry import open_backend
@@ -29,12 +26,8 @@ from parakeet_coreml.recording.capture import Capture, Watcher
 from parakeet_coreml.recording.ending import Ending, Order, Phase
 from parakeet_coreml.recording.notices import Notices, report_of
 from parakeet_coreml.recording.options import Options
-<<<<<<< HEAD
 from parakeet_coreml.recording.sources import Again, Told, open_source
-=======
-from parakeet_coreml.recording.sources import open_source
 from parakeet_coreml.threads import Thread
->>>>>>> hD
 from parakeet_coreml.timing import Waterfall
 
 if TYPE_CHECKING:  # NumPy must not load before the microphone runs
@@ -48,9 +41,6 @@ DRAIN_PATIENCE = 5.0
 
 ABORT_PATIENCE = 0.2
 """Seconds the last line may take when the user wants to leave now."""
-
-SILENT_AFTER = 3 * SAMPLE_RATE
-"""Digital zeros for so long from the start mean: no permission, or muted."""
 
 
 def record(options: Options, *, waterfall: Waterfall) -> int:
@@ -265,15 +255,12 @@ class Recording:
         if self._account is not None and (words := summary.wordless(self._account, self._levels)):
             self._warn("no_words", words)
         if self._options.input == "mic":
-            summary.check_microphone(self._account, self._levels, SILENT_AFTER)
+            summary.check_microphone(self._account, self._levels)
 
     def _open_source(self, again: Again) -> Source:
         watched = self._report.wants("level") or self._report.wants("speech")
-        told = Told(
-            warn=self._warn,
-            begun=lambda: self._waterfall.mark("first_sample"),
-            sounds=self._sounds,
-        )
+        begun = partial(self._waterfall.mark, "first_sample")
+        told = Told(warn=self._warn, begun=begun, sounds=self._sounds)
         source = open_source(self._options, told, watched=watched, again=again)
         if self._options.input == "mic":
             self._waterfall.mark("capture")
@@ -297,7 +284,7 @@ class Recording:
         wants = self._report.wants
         self._levels = LevelMeter(
             silent=self._warn_silence,
-            silent_after=SILENT_AFTER,
+            silent_after=summary.SILENT_AFTER,
             level=self._report.event if wants("level") else None,
             speaking=self._report.event if wants("speech") else None,
         )

@@ -5,11 +5,8 @@ import traceback
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-<<<<<<< HEAD
-from parakeet_coreml.audio.onset import Onset
-=======
 from parakeet_coreml import lastwords
->>>>>>> hD
+from parakeet_coreml.audio.onset import Onset
 from parakeet_coreml.audio.samples import SAMPLE_RATE, to_ms
 from parakeet_coreml.audio.source import Source
 from parakeet_coreml.backends.base import BackendInfo, BackendSpec, Supervised, Work
@@ -26,6 +23,9 @@ UNREAD = "Error: stdout cannot be written; the rest of the text is lost"
 READER_LOST = "Error: nobody reads stdout any more; the recording was ended"
 SILENT = "the microphone gives only digital silence: muted, or no permission"
 MUTED = "the microphone has gone silent: only digital zeros come, as from one that is muted"
+
+SILENT_AFTER = 3 * SAMPLE_RATE
+"""Digital zeros for so long from the start mean: no permission, or muted."""
 
 UNREAD_TOLERANCE = 0.05
 """Seconds of a file that may be left unread in silence: a rest that resampling rounds away."""
@@ -165,9 +165,9 @@ def window(decoded: "Decoded") -> dict[str, int | float | bool]:
     }
 
 
-def check_microphone(account: "Account | None", levels: "LevelMeter", silent_after: int) -> None:
-    """Raise `SilentMicrophoneError` if a microphone gave nothing but zeros for so many samples."""
-    if account is not None and account.captured >= silent_after and not levels.sounded:
+def check_microphone(account: "Account | None", levels: "LevelMeter") -> None:
+    """Raise `SilentMicrophoneError` if a microphone gave nothing but zeros for `SILENT_AFTER`."""
+    if account is not None and account.captured >= SILENT_AFTER and not levels.sounded:
         raise silent_microphone()
 
 
