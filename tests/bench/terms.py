@@ -214,8 +214,8 @@ def _print_absent(
     if words:
         hours = seconds / 3600
         print(
-            f"{hours:.2f} h without the terms: {false:.0f} false terms, {false / hours:.1f} an hour, "
-            f"beside {own:.0f} that are there without a list; "
+            f"{hours:.2f} h without the terms: {false:.0f} false terms, "
+            f"{false / hours:.1f} an hour, beside {own:.0f} that are there without a list; "
             f"{changed:.0f} of {len(said)} sentences changed, WER {errors[0] / words:.2%} without "
             f"a list, {errors[1] / words:.2%} with one; median {statistics.median(times[0]):.2f} "
             f"and {statistics.median(times[1]):.2f} ms, mean {statistics.fmean(times[0]):.2f} "
