@@ -4,18 +4,19 @@ What a model writes for a name it never saw resembles the name. What does not is
 no boost should make the name of it.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-ALIKE = 0.34
-"""The most letters that may differ, as a share of the term's."""
+ALIKE = 0.3
+"""The most letters that may differ, as a share of the term's. At 0.34 two of six may, and what
+tiny-en then wrote for the words of two hours was `docker` for `doctor`, 14 times."""
 
 KEPT = 20_000
 """Strings remembered with what they look like: words come again."""
 
 _BITS = 32
-"""Letters are told apart modulo this; each has one bit for once and one for more often."""
+"""Letters are told apart modulo this."""
 
 
 class Resemblance:
@@ -23,13 +24,16 @@ class Resemblance:
 
     def __init__(self, terms: Iterable[str]) -> None:
         self._terms = [letters_of(term) for term in terms]
-        self._whole = frozenset(self._terms)
         limits = [self.limit(term) for term in self._terms]
-        pairs = zip(self._terms, limits, strict=True)
-        self._longest = max((len(term) + limit for term, limit in pairs), default=0)
+        pairs = [*zip(map(len, self._terms), limits, strict=True)]
+        self._longest = max((length + limit for length, limit in pairs), default=0)
+        self._shortest = min((length - limit for length, limit in pairs), default=1)
         self._limits = np.array(limits, np.int64)
-        self._lengths = np.array([len(term) for term in self._terms], np.int64)
-        self._masks = np.array([_mask(term) for term in self._terms], np.uint64)
+        self._lengths = np.array([length for length, _ in pairs], np.int64)
+        masks = [_mask(term) for term in self._terms]
+        self._masks = np.array([more << _BITS | once for once, more in masks], np.uint64)
+        self._words: dict[str, tuple[int, int]] = {}
+        """Words' masks."""
         self._known: dict[str, tuple[tuple[int, int], ...]] = {}
         """Terms that a text resembles, as (letters that differ, number)."""
 
@@ -41,51 +45,64 @@ class Resemblance:
     def places(self, words: Sequence[str]) -> list[tuple[int, tuple[int, ...]]]:
         """Return where something like terms begins, and those terms, the likest first.
 
-        `words` are letters of one word each. Where they are a term's, there is nothing to find.
+        `words` are letters of one word each. Those that are a term's already are left.
         """
         if len(self._known) > KEPT:
             self._known.clear()
+            self._words.clear()
         spans = self._spans(words)
-        self._learn({text for texts in spans for text in texts} - self._known.keys())
-        found = []
-        free = 0
-        for at, texts in enumerate(spans):
-            written = [at + n for n, text in enumerate(texts, start=1) if text in self._whole]
-            free = max([free, *written])
-            near = sorted(pair for text in texts for pair in self._known[text])
-            if at >= free and near:
-                found.append((at, tuple(dict.fromkeys(term for _, term in near))))
-        return found
+        alike = [(at, stop, self._known[text]) for at, stop, text in spans if self._known[text]]
+        if not alike:
+            return []
+        written = {i for at, stop, near in alike if near[0][0] == 0 for i in range(at, stop)}
+        found: dict[int, list[tuple[int, int]]] = {}
+        for at, stop, near in alike:
+            if written.isdisjoint(range(at, stop)):
+                found.setdefault(at, []).extend(near)
+        return [
+            (at, tuple(dict.fromkeys(term for _, term in sorted(near))))
+            for at, near in found.items()
+        ]
 
-    def _spans(self, words: Sequence[str]) -> list[list[str]]:
-        """Return, for each word, it and all that it begins, as long as a term could be."""
+    def _spans(self, words: Sequence[str]) -> list[tuple[int, int, str]]:
+        """Return what words make together, if a term could be so long: first, behind, letters."""
         spans = []
+        new: dict[str, int] = {}
+        masks = [
+            self._words.get(word) or self._words.setdefault(word, _mask(word)) for word in words
+        ]
         for at in range(len(words)):
-            text, texts = "", []
-            for word in words[at:]:
-                text += word
+            text, once, more = "", 0, 0
+            for stop in range(at, len(words)):
+                text += words[stop]
                 if len(text) > self._longest:
                     break
-                texts.append(text)
-            spans.append(texts)
+                mask = masks[stop]
+                more |= mask[1] | once & mask[0]
+                once |= mask[0]
+                if len(text) >= self._shortest:
+                    spans.append((at, stop + 1, text))
+                    if text not in self._known:
+                        new[text] = more << _BITS | once
+        self._learn(new)
         return spans
 
-    def _learn(self, texts: set[str]) -> None:
-        """Remember which terms each text resembles. Most pairs are told apart by their letters."""
+    def _learn(self, texts: Mapping[str, int]) -> None:
+        """Remember which terms each text, of a mask, resembles. The masks tell most pairs apart."""
         if not texts:
             return
-        new = list(texts)
-        masks = np.array([_mask(text) for text in new], np.uint64)[:, None]
-        lengths = np.array([len(text) for text in new], np.int64)[:, None]
-        near = np.abs(lengths - self._lengths) <= self._limits
-        near &= np.bitwise_count(self._masks & ~masks) <= self._limits
+        new = [*texts]
+        masks = np.array([*texts.values()], np.uint64)[:, None]
+        lengths = np.array([*map(len, new)], np.int64)[:, None]
+        near = np.bitwise_count(self._masks & ~masks) <= self._limits
         near &= np.bitwise_count(masks & ~self._masks) <= self._limits
+        near &= np.abs(lengths - self._lengths) <= self._limits
         self._known.update(dict.fromkeys(new, ()))
-        for row, number in zip(*(axis.tolist() for axis in near.nonzero()), strict=True):
+        for row, number in np.argwhere(near).tolist():
             text, term = new[row], self._terms[number]
             differ = distance(text, term)
-            if 0 < differ <= self.limit(term):
-                self._known[text] = (*self._known[text], (differ, number))
+            if differ <= self.limit(term):
+                self._known[text] = (*sorted((*self._known[text], (differ, number))),)
 
 
 def letters_of(text: str) -> str:
@@ -93,13 +110,14 @@ def letters_of(text: str) -> str:
     return "".join(c for c in text.casefold() if c.isalnum())
 
 
-def _mask(text: str) -> int:
+def _mask(text: str) -> tuple[int, int]:
+    """Return a bit for each letter, and one for each that is there more often than once."""
     once = more = 0
     for char in text:
         bit = 1 << ord(char) % _BITS
         more |= once & bit
         once |= bit
-    return more << _BITS | once
+    return once, more
 
 
 def distance(one: str, other: str) -> int:

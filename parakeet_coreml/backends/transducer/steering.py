@@ -94,16 +94,22 @@ class Terms:
     """The terms to lead to, for all windows."""
 
     def __init__(self, terms: Sequence[Term], pieces: Pieces, boost: float) -> None:
-        self.pieces = pieces
         self._ways = [Way(term, pieces, boost) for term in terms]
         self._resemblance = Resemblance(term.spoken or term.text for term in terms)
+        self._letters = {token: letters_of(piece) for token, piece in pieces.by_token.items()}
+        self._opening = {t for t, piece in pieces.by_token.items() if piece.startswith(WORD_MARK)}
 
     def near(self, tokens: Sequence[int], begin: int) -> Iterator[tuple[int, Way]]:
         """Give the terms that words of `tokens[begin:]` resemble, each with its word's token."""
-        texts = [self.pieces.by_token.get(token, "") for token in tokens]
-        starts = [i for i in range(begin, len(texts)) if texts[i].startswith(WORD_MARK)]
-        ends = [*starts[1:], len(texts)][: len(starts)]
-        words = [letters_of("".join(texts[i:j])) for i, j in zip(starts, ends, strict=True)]
+        starts: list[int] = []
+        words: list[str] = []
+        for at in range(begin, len(tokens)):
+            letters = self._letters.get(tokens[at], "")
+            if tokens[at] in self._opening:
+                starts.append(at)
+                words.append(letters)
+            elif words:
+                words[-1] += letters
         for word, terms in self._resemblance.places(words):
             for term in terms:
                 yield starts[word], self._ways[term]
