@@ -15,7 +15,7 @@ CLEAR_BELOW = "\x1b[J"
 FAINT, NORMAL = "\x1b[2m", "\x1b[22m"
 """Words that may still change, and words that hardly will."""
 
-NARROW, WIDE = 20, 100
+NARROW, WIDE = 8, 100
 """Columns that text is set in: a terminal may claim any, and long lines are hard to read."""
 
 METER = 20
@@ -51,10 +51,15 @@ class Text:
             if event == "partial":
                 self._live, self._stable = plain(str(fields["text"])), plain(str(fields["stable"]))
             else:
-                bars = round((float(str(fields["rms_db"])) + 60) / 60 * METER)
-                self._meter = f"[{'|' * max(0, min(METER, bars)):<{METER}}]"
+                self._meter = self._bars(float(str(fields["rms_db"])))
             if self._open:
                 self._draw("", droppable=True)
+
+    def _bars(self, decibels: float) -> str:
+        """Return the meter for a level of -60 dB to 0, as wide as there is room."""
+        room = min(METER, self._width() - len("[]"))
+        bars = round((decibels + 60) / 60 * room)
+        return f"[{'|' * max(0, min(room, bars)):<{room}}]"
 
     def hello(self) -> None:
         """Leave the greeting out."""
@@ -97,7 +102,7 @@ class Text:
         rows = self._wrapped(self._live)[-self._height() :] if self._live else []
         shown = self._marked(rows)
         if self._meter:
-            shown.append(self._meter[: self._width()])
+            shown.append(self._meter)
         erased = f"\r{up}{CLEAR_BELOW}" if self._rows else ""
         drawn = erased + fixed + "\n".join(shown)
         if drawn and self._put(drawn.encode(), droppable=droppable):

@@ -3,11 +3,13 @@
 import re
 import shlex
 import shutil
+import tomllib
 from collections.abc import Iterator
 
 import click
 import pytest
 from examples_stage import ROOT, Stage
+from packaging.requirements import Requirement
 from support import requires
 
 from parakeet_coreml.checks.report import SECTIONS
@@ -154,3 +156,13 @@ def test_the_readme_fits_and_its_sizes_are_the_manifests() -> None:
     for model in published():
         (row,) = re.findall(rf"^\| `{model.name}`.*$", readme, re.MULTILINE)
         assert f" {model.size / 1e6:.0f} MB " in row, model.name
+
+
+def test_the_readme_says_why_each_dependency_is_there() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    why = readme.partition("\n## Dependencies, and why\n")[2].lower()
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    optional = project["optional-dependencies"]
+    for line in (*project["dependencies"], *optional["bench"], optional["mlx"][0]):
+        name = Requirement(line).name.removesuffix("2")
+        assert name in why, line

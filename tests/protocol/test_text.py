@@ -164,7 +164,7 @@ def test_more_live_words_than_the_screen_has_rows_show_the_newest(
     assert terminal.rows == ["all"]
 
 
-@pytest.mark.parametrize("columns", [20, 21, 37, 60, 300])
+@pytest.mark.parametrize("columns", [9, 12, 20, 21, 37, 60, 300])
 def test_nothing_wraps_by_itself_on_any_width(
     monkeypatch: pytest.MonkeyPatch, columns: int
 ) -> None:
@@ -173,6 +173,9 @@ def test_nothing_wraps_by_itself_on_any_width(
     words = "please open the second terminal and save the file before you go home"
     terminal.live(words)
     terminal.live(words)
+    meter = terminal.rows[-1]
+    assert len(meter) < columns
+    assert (meter[0], set(meter[1:-1]), meter[-1]) == ("[", {"|"}, "]")
     terminal.text.done()
     assert terminal.rows == []
 
