@@ -41,7 +41,8 @@ LIVE_POLL = 0.1
 """Seconds between them where somebody watches the levels, which are ten a second."""
 
 FIRST_POLL = 0.02
-"""Seconds between two looks until there is sound: a host waits to say so."""
+"""Seconds between two looks until there is sound, as a host waits to say so; and behind a freeze,
+until all that the system kept is here."""
 
 LAST_POLL = 0.005
 """Seconds between two looks once a stop was asked for."""
@@ -59,6 +60,9 @@ PulseAudio keeps about 20 s for a process that is stopped, then drops without a 
 
 SETTLED = 2.0
 """Seconds after that in which late samples may still come."""
+
+FILL_LIMIT = 60.0
+"""Seconds of noise at most in place of lost samples: a recorder may be frozen for a night."""
 
 LATE = 0.5
 """Seconds of sound that may be under way at any moment."""
@@ -177,7 +181,9 @@ class Microphone:
 
         for item in self._waiting():
             if isinstance(item, int):
-                yield noise(item, NOISE_RMS)
+                longest = min(item, round(FILL_LIMIT * self.rate))
+                for at in range(0, longest, self.rate):
+                    yield noise(min(self.rate, longest - at), NOISE_RMS, at)
             else:
                 heard = np.frombuffer(item, np.float32).reshape(-1, self._opened)
                 yield np.ascontiguousarray(heard[:, (self.channel or 1) - 1])
@@ -239,7 +245,8 @@ class Microphone:
         sounddevice = library()
         try:
             while not self._finished(self._read_once()):
-                self._rest(FIRST_POLL if self._waited_for else self.poll)
+                soon = self._waited_for or self._judged < math.inf
+                self._rest(FIRST_POLL if soon else self.poll)
             if self._judged < math.inf and not self._failure and not self._closed:
                 self._fill_if_late(self._stop_time)  # a stop right behind a freeze
         except sounddevice.PortAudioError as error:

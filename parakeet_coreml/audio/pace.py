@@ -20,6 +20,10 @@ class Pace:
     ENOUGH, TOLERATED, BURST = 5.0, 0.02, 0.4
     """A clock is judged after 5 s of steady arrivals: 2 % off, and what a burst can make of it."""
 
+    LEVEL, CATCH_UP = 0.25, 30.0
+    """Behind such a gap a device may give what it kept, faster than it was recorded: nothing is
+    judged before it lags by 0.25 s at most, or 30 s have passed."""
+
     WIDEST = 0.5
     """Devices leave less between two bursts (Bluetooth 0.26 s): a longer gap is the machine."""
 
@@ -38,23 +42,30 @@ class Pace:
         """Of the newest two, how far each was off, and its length in s."""
         self._origin = started
         self._last = started
+        self._behind: float | None = None
+        """Since when it gives what it kept while the machine was held up."""
         self.gap = 0.0
         """The longest time in s between two bursts of the device."""
 
     def arrived(self, count: int, now: float) -> None:
         """Count samples that arrived."""
-        first = self._count == 0
-        if not first and now - self._last < self.STEADY:
-            self._steady_time += now - self._last
+        first, gap = self._count == 0, now - self._last
+        if not first and self._behind is None and gap < self.STEADY:
+            self._steady_time += gap
             self._steady_count += count
-            self._stretch(now - self._last, count)
-        if not first and now - self._last < self.WIDEST:
-            self.gap = max(self.gap, now - self._last)
+            self._stretch(gap, count)
+        if not first and gap < self.WIDEST:
+            self.gap = max(self.gap, gap)
         self._count += count
         seen = now - self._count / self._rate
-        drifted = self._origin + (now - self._last) * self.DRIFT
-        self._origin = seen if first else min(seen, drifted)
+        self._origin = seen if first else min(seen, self._origin + gap * self.DRIFT)
         self._last = now
+        if not first and gap >= self.STEADY:
+            self._behind = now
+        if self._behind is not None and (
+            self.missing(now) < self.LEVEL * self._rate or now - self._behind > self.CATCH_UP
+        ):
+            self._behind = None
 
     def _stretch(self, seconds: float, count: int) -> None:
         self._stretch_time += seconds
@@ -67,6 +78,7 @@ class Pace:
     def filled(self, count: int) -> None:
         """Count samples that stand for lost ones; a loss is no drift."""
         self._count += count
+        self._behind = None
         self._begin_anew()
 
     def _begin_anew(self) -> None:

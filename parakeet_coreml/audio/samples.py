@@ -44,14 +44,14 @@ def to_ms(samples: int) -> int:
     return samples * 1000 // SAMPLE_RATE
 
 
-def noise(count: int, rms: float) -> "Samples":
-    """Return white noise of shape (count,), always the same; `rms` is its loudness.
+def noise(count: int, rms: float, start: int = 0) -> "Samples":
+    """Return white noise of shape (count,), always the same from `start`; `rms` is its loudness.
 
     Chris Wellons' `lowbias32` of the positions: `numpy.random` alone would cost 6 MiB of memory.
     """
     import numpy as np  # noqa: PLC0415  must not load before the microphone runs
 
-    bits = np.arange(1, count + 1, dtype=np.uint32)
+    bits = np.arange(start + 1, start + count + 1, dtype=np.uint32)
     bits ^= bits >> 16
     bits *= np.uint32(0x7FEB352D)
     bits ^= bits >> 15

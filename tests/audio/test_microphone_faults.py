@@ -98,6 +98,33 @@ def test_a_loss_without_a_flag_is_found_by_the_clock_after_a_long_freeze(
     assert fake.codes() == ["input_overflow"]
 
 
+def test_a_night_in_a_freezer_is_told_whole_and_filled_for_a_minute_at_most(
+    fake: Fake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("parakeet_coreml.audio.microphone.HELD_UP", 0.3)
+    monkeypatch.setattr("parakeet_coreml.audio.microphone.SETTLED", 0.0)
+    monkeypatch.setattr("parakeet_coreml.audio.microphone.FILL_LIMIT", 0.25)
+    mic = fake.microphone(gives(480), gives(480, after=1.0), *[gives(0)] * 3, dies)
+    mic.open()
+    samples, _ = heard(mic)
+    assert len(samples) == 960 + RATE // 4
+    assert mic.lost_samples > 0.7 * RATE
+    assert f"{mic.lost_samples * 1000 // RATE} ms" in fake.warnings[0][1]
+
+
+def test_noise_for_a_long_gap_comes_in_pieces_and_does_not_repeat(fake: Fake) -> None:
+    mic = fake.microphone(gives(480), gives(480, overflowed=True, after=2.5), dies)
+    mic.open()
+    blocks: list[NDArray[np.float32]] = []
+    with pytest.raises(DeviceLostError):
+        blocks.extend(mic.blocks())
+    mic.close()
+    filled = np.concatenate(blocks)[960:]
+    assert len(filled) > 2 * RATE
+    assert max(map(len, blocks)) <= RATE
+    assert not np.array_equal(filled[:1_000], filled[RATE : RATE + 1_000])
+
+
 def test_samples_that_come_late_after_a_freeze_are_not_called_lost(
     fake: Fake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -527,6 +554,28 @@ def test_a_loss_that_was_filled_and_a_freeze_are_no_drift() -> None:
     pace.filled(pace.missing(now))
     played(pace, 30, 48_000, now)
     assert pace.drift() == 0
+
+
+def test_what_was_kept_through_a_freeze_is_no_drift_however_fast_it_comes() -> None:
+    pace = Pace(48_000, 0.0)
+    now = played(pace, 10, 48_000) + 30.0
+    pace.arrived(24_000, now)
+    kept = 20.0  # seconds, in rings of 0.5 s at every look
+    while kept > 0:
+        now += 0.2
+        kept -= 0.5
+        pace.arrived(24_000, now)
+        assert (pace.drift(), pace.flipped()[0]) == (0, 0)
+    pace.filled(pace.missing(now))
+    now = played(pace, 20, 48_000, now)
+    assert (pace.drift(), pace.missing(now)) == (0, 0)
+
+
+def test_a_clock_is_judged_again_after_a_freeze_that_lost_something() -> None:
+    pace = Pace(48_000, 0.0)
+    now = played(pace, 2, 48_000) + 3.0
+    now = played(pace, 80, 48_000 * 0.9, now)
+    assert pace.drift() == pytest.approx(-0.1, abs=0.01)
 
 
 def test_an_early_burst_is_no_drift() -> None:

@@ -9,6 +9,7 @@ from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 from pulse import JACK_TABLE, PulseServer
 from pulse import RATE as MIC_RATE
@@ -155,6 +156,31 @@ def test_a_microphone_that_goes_away_keeps_what_was_said(start: Start, end: sign
         assert_failed(recorder, 12, "device_lost")
     assert recorder.heard == list(WORDS[:2])
     assert recorder.done["stop_reason"] == "device_lost"
+
+
+@pytest.mark.skipif(not LONG, reason="a minute of being frozen")
+def test_a_frozen_recorder_tells_what_was_lost_and_hardly_grows(
+    start: Start, room: PulseServer
+) -> None:
+    recorder = start("--events", "ready,speech,warning", "--meta", env=room.env)
+    began = recorder.until("ready", what="capture").at
+    room.mic.play(spoken(*WORDS[:2]))
+    recorder.until("speech", state="end", count=2)
+    size = psutil.Process(recorder.pid).memory_info().rss
+    recorder.send(signal.SIGSTOP)
+    time.sleep(70)
+    recorder.send(signal.SIGCONT)
+    recorder.until("warning", code="input_overflow")
+    room.mic.play(spoken(*WORDS[2:4]))
+    recorder.until("speech", state="end", count=4)
+    grown = psutil.Process(recorder.pid).memory_info().rss - size
+    recorder.say("stop")
+    passed = time.monotonic() - began
+    recorder.finish(0)
+    assert recorder.heard == list(WORDS[:4])
+    assert [warning["code"] for warning in recorder.of("warning")] == ["input_overflow"]
+    assert recorder.done["audio_ms"] / 1000 == pytest.approx(passed, abs=2)
+    assert grown < 32 << 20
 
 
 def test_a_microphone_that_is_unplugged_and_comes_back_goes_on(start: Start) -> None:
