@@ -25,8 +25,10 @@ FIRST = 6 * SAMPLE_RATE // 10
 UNDER_WAY = 0.02
 """Seconds that the newest audio may be behind what is being heard: resampling, and a tick."""
 
-BURST = 1.0
-"""Seconds that audio may be ahead of the clock and still come as it is made."""
+BURST, CATCHES_UP = 1.0, 1.5
+"""Audio comes as it is made with 1 s of it in a burst, and no more than 1.5 times as fast as time.
+
+Longer bursts are made up for: a microphone that runs while NumPy loads has seconds waiting."""
 
 
 class Cutter:
@@ -47,7 +49,9 @@ class Cutter:
         self._overloaded = self._needed = False
         self._offered = self._passed = 0
         """Where the newest speculations end: at a pause, and in speech."""
-        self._started = time.monotonic()
+        self._burst = 0.0
+        """Seconds of audio that came faster than that."""
+        self._came = time.monotonic()
 
     def start(self, audio: Iterable[Samples | None]) -> None:
         """Cut from now on."""
@@ -82,7 +86,7 @@ class Cutter:
         for window in self._chunker.push(block):
             self._put(window)
         self._listener.quiet(self._chunker.quiet)
-        if self._budget is not None and self._as_it_is_made():
+        if self._budget is not None and self._as_it_is_made(len(block) / SAMPLE_RATE):
             self._speculate(self._budget)
             settles = self._chunker.settles
             if settles is not None:
@@ -116,9 +120,12 @@ class Cutter:
             self._listener.end_live()
             self._listener.failed(_overload())
 
-    def _as_it_is_made(self) -> bool:
+    def _as_it_is_made(self, seconds: float) -> bool:
         """Tell whether audio comes no faster than time passes: a host may pipe its microphone."""
-        return self._account.captured <= (time.monotonic() - self._started + BURST) * SAMPLE_RATE
+        now = time.monotonic()
+        self._burst = max(0.0, self._burst + seconds - CATCHES_UP * (now - self._came))
+        self._came = now
+        return self._burst <= BURST
 
     def _speculate(self, budget: SpeculatingBackend) -> None:
         """Offer the open tail: at a pause once, and now and then while somebody reads along."""

@@ -59,6 +59,8 @@ class Desk:
         """When a look at what comes next was wanted, and for when."""
         self.intakes: list[Intake] = []
         self.busy = True
+        self.waiting, self.pace = 0.0, 1.0
+        """Seconds of audio that are there at the start, and that pass for one of the rest."""
         self.monkeypatch = monkeypatch
 
     def watch(self) -> None:
@@ -92,9 +94,13 @@ class Desk:
             time.sleep(0.0002)
 
     def blocks(self, audio: Samples, block: int) -> Iterator[Samples]:
-        for piece in cut_every(audio, block):
+        waiting = to_samples(self.waiting)
+        if waiting:
+            yield audio[:waiting]
+            self.settle()
+        for piece in cut_every(audio[waiting:], block):
             yield piece
-            self.now += len(piece) / SAMPLE_RATE
+            self.now += self.pace * len(piece) / SAMPLE_RATE
             self.settle()
         self.asked_at_stop = len(self.backend.asked)
 
@@ -208,6 +214,26 @@ def test_no_look_is_wanted_in_a_pause_that_was_found(
     desk.record(audio)
     spoken = dictation(9)[-1][2]
     assert max(asked for asked, _ in desk.looks) - 100 < spoken + 0.5
+
+
+def test_a_microphone_that_ran_before_anyone_listened_is_live_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    desk = Desk(monkeypatch)
+    desk.waiting = 4.0
+    desk.record(talk(12, 1)[0])
+    assert desk.asked_after_stop == 0
+
+
+def test_audio_that_comes_faster_than_it_is_made_is_not_decoded_ahead(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    desk = Desk(monkeypatch)
+    desk.pace = 0.2
+    audio = np.concatenate([talk(4, 1)[0] for _ in range(5)])
+    desk.record(audio)
+    regular = sum(len(window) == DEFAULT.size for window in desk.backend.asked[:-1])
+    assert desk.asked_at_stop == regular
 
 
 def test_without_speculation_nobody_hurries(monkeypatch: pytest.MonkeyPatch) -> None:
