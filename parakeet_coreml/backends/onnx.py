@@ -1,4 +1,4 @@
-"""Parakeet TDT on ONNX Runtime, in the layout istupakov publishes. Sole importer of onnxruntime.
+"""Parakeet TDT on ONNX Runtime, in the layout istupakov publishes.
 
 A folder holds `encoder-model.onnx`, `decoder_joint-model.onnx` (or both as `….int8.onnx`) and
 `vocab.txt`. Blank and durations are the manifest's, where it states them; else blank is the
@@ -10,16 +10,25 @@ vocabulary's. Predictor and joint are one graph:
 
 import os
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from parakeet_coreml.audio.samples import MODEL_WINDOW, SAMPLE_RATE, Samples
 from parakeet_coreml.backends.base import BackendInfo, BackendSpec
+from parakeet_coreml.backends.graphs import (
+    VERSION,
+    Session,
+    State,
+    Step,
+    check_names,
+    integer_of,
+    open_session,
+    run,
+    zeros_of,
+)
 from parakeet_coreml.backends.transducer.backend import (
     BLOCK,
     HINT,
@@ -34,38 +43,9 @@ from parakeet_coreml.backends.transducer.tdt import Decision, Frames
 from parakeet_coreml.backends.transducer.vocab import Vocab, read_vocab
 from parakeet_coreml.errors import BackendFailedError, ModelMissingError, ModelUnusableError
 
-# From 1.29 on, importing this sends usage reports and leaves files in the home folder unless this
-# is set before; whatever the user's environment says, a recorder does not phone home.
-os.environ["ORT_DISABLE_TELEMETRY"] = "1"
-
-import onnxruntime as ort
-from onnxruntime.capi import onnxruntime_pybind11_state as ort_state
-
 _MAX_THREADS = 4  # more gain little on a window of 15 s and take cores from the host
-_FATAL = 4  # ONNX Runtime's highest log severity: what fails is raised, not printed
-
-_ORT_ERRORS: tuple[type[Exception], ...] = (
-    ort_state.EPFail,
-    ort_state.EngineError,
-    ort_state.Fail,
-    ort_state.InvalidArgument,
-    ort_state.InvalidGraph,
-    ort_state.InvalidProtobuf,
-    ort_state.NoModel,
-    ort_state.NoSuchFile,
-    ort_state.NotImplemented,
-    ort_state.RuntimeException,
-    RuntimeError,
-    ValueError,
-)
-
 _LOUDER = np.float32(100)
 """A frame so many times greater takes from its neighbours what a scale for 8 bits leaves them."""
-
-_INTEGERS: dict[str, type[np.int32] | type[np.int64]] = {
-    "tensor(int32)": np.int32,
-    "tensor(int64)": np.int64,
-}
 
 _ENCODER_INPUTS = ("audio_signal", "length")
 _ENCODER_OUTPUTS = ("outputs", "encoded_lengths")
@@ -77,9 +57,6 @@ _DECODER_INPUTS = (
     "input_states_2",
 )
 _DECODER_OUTPUTS = ("outputs", "output_states_1", "output_states_2")
-
-State = tuple[NDArray[np.float32], NDArray[np.float32]]
-"""Of the predictor's LSTM, each of shape (layers, 1, hidden). Never written to."""
 
 
 def open_onnx(spec: BackendSpec) -> tuple[TransducerBackend["Prediction"], BackendInfo]:
@@ -93,10 +70,10 @@ def open_onnx(spec: BackendSpec) -> tuple[TransducerBackend["Prediction"], Backe
     encoder_path, decoder_path = _find_pair(folder)
     vocab = read_vocab(folder / "vocab.txt", spec.blank)
     blank = _check_vocab(vocab, spec.blank, folder)
-    encoder = _open_session(encoder_path, threads=min(_MAX_THREADS, _cores()))
-    _check_names(encoder_path, encoder, _ENCODER_INPUTS, _ENCODER_OUTPUTS)
-    decoder = _open_session(decoder_path, threads=1)
-    _check_names(decoder_path, decoder, _DECODER_INPUTS, _DECODER_OUTPUTS)
+    encoder = open_session(encoder_path, threads=min(_MAX_THREADS, _cores()))
+    check_names(encoder_path, encoder, _ENCODER_INPUTS, _ENCODER_OUTPUTS)
+    decoder = open_session(decoder_path, threads=1)
+    check_names(decoder_path, decoder, _DECODER_INPUTS, _DECODER_OUTPUTS)
     networks = OnnxNetworks(encoder, decoder, blank=blank, durations=spec.stated_durations())
     networks.check(folder)
     preferences = Preferences.of(spec, vocab.piece, blank, tells=True)
@@ -104,7 +81,7 @@ def open_onnx(spec: BackendSpec) -> tuple[TransducerBackend["Prediction"], Backe
         backend="onnx",
         model=spec.model,
         compute_units="cpu",
-        runtime=f"onnxruntime {ort.__version__}",
+        runtime=f"onnxruntime {VERSION}",
         max_samples=MODEL_WINDOW,
         load_ms=round((time.perf_counter() - began) * 1000),
         form="int8" if ".int8" in encoder_path.suffixes else "float32",
@@ -140,8 +117,8 @@ class OnnxNetworks:
 
     def __init__(
         self,
-        encoder: ort.InferenceSession,
-        decoder: ort.InferenceSession,
+        encoder: Session,
+        decoder: Session,
         *,
         blank: int,
         durations: tuple[int, ...],
@@ -153,11 +130,12 @@ class OnnxNetworks:
         self._decoder = decoder
         self._block = 1
         inputs = {i.name: i for i in decoder.get_inputs()}
-        self._zero_state = _zeros(inputs["input_states_1"]), _zeros(inputs["input_states_2"])
-        self._token_type = _integer(inputs["targets"])
-        self._one = np.ones(1, dtype=_integer(inputs["target_length"]))
+        self._zero_state = zeros_of(inputs["input_states_1"]), zeros_of(inputs["input_states_2"])
+        self._token_type = integer_of(inputs["targets"])
+        self._one = np.ones(1, dtype=integer_of(inputs["target_length"]))
+        self._steps: dict[tuple[int, ...], Step] = {}
         features = {i.name: i for i in encoder.get_inputs()}
-        self._length_type = _integer(features["length"])
+        self._length_type = integer_of(features["length"])
         _check_bins(features["audio_signal"].shape)
 
     def encode(self, window: Samples, /) -> Frames:
@@ -176,7 +154,7 @@ class OnnxNetworks:
             "audio_signal": features,
             "length": np.array([valid], dtype=self._length_type),
         }
-        outputs, lengths = _run(self._encoder, _ENCODER_OUTPUTS, feeds)
+        outputs, lengths = run(self._encoder, _ENCODER_OUTPUTS, feeds)
         return np.ascontiguousarray(outputs[0, :, : int(lengths[0])].T)
 
     def predict(self, token: int, previous: Prediction | None, /) -> Prediction:
@@ -229,17 +207,19 @@ class OnnxNetworks:
     def _logits(self, frames: Frames, prediction: Prediction) -> NDArray[np.float32]:
         """Run predictor and joint; shape (frames, blank + 1 + durations)."""
         self.tally.joint += 1
-        feeds = {
-            "encoder_outputs": np.ascontiguousarray(frames.T[None]),
-            "targets": np.array([[prediction.token]], dtype=self._token_type),
-            "target_length": self._one,
-            "input_states_1": prediction.state[0],
-            "input_states_2": prediction.state[1],
-        }
-        logits, first, second = _run(self._decoder, _DECODER_OUTPUTS, feeds)
+        step = self._steps.get(frames.shape)
+        if step is None:
+            feeds = (frames.T[None], [[prediction.token]], self._one, *prediction.state)
+            types = np.float32, self._token_type, self._one.dtype, np.float32, np.float32
+            arrays = map(np.ascontiguousarray, feeds, types)
+            named = dict(zip(_DECODER_INPUTS, arrays, strict=True))
+            step = self._steps[frames.shape] = Step(self._decoder, named, _DECODER_OUTPUTS)
+        else:
+            step.run(self._decoder, frames, prediction.token, prediction.state)
+        logits, first, second = step.results
         if prediction.after is None:
-            prediction.after = first, second
-        return logits.reshape(len(frames), -1)
+            prediction.after = first.copy(), second.copy()
+        return logits.reshape(len(frames), -1).copy()
 
 
 def _find_pair(folder: Path) -> tuple[Path, Path]:
@@ -267,74 +247,11 @@ def _check_vocab(vocab: Vocab, blank: int | None, folder: Path) -> int:
     return blank
 
 
-def _open_session(path: Path, *, threads: int) -> ort.InferenceSession:
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.log_severity_level = _FATAL
-    # Threads that spin while they wait burn a core between two windows.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    ort.set_default_logger_severity(_FATAL)
-    try:
-        return ort.InferenceSession(
-            str(path),
-            options,
-            providers=["CPUExecutionProvider"],
-            enable_fallback=0,  # it would say so on stdout
-        )
-    except _ORT_ERRORS as e:
-        raise ModelUnusableError(f"{path} will not load: {_reason(e)}", HINT) from e
-
-
-def _check_names(
-    path: Path, session: ort.InferenceSession, inputs: tuple[str, ...], outputs: tuple[str, ...]
-) -> None:
-    """Compare a graph with the contract. Outputs beyond it do no harm, inputs do."""
-    found_inputs = {i.name for i in session.get_inputs()}
-    found_outputs = {o.name for o in session.get_outputs()}
-    if found_inputs == set(inputs) and found_outputs >= set(outputs):
-        return
-    expected = f"{', '.join(inputs)} -> {', '.join(outputs)}"
-    found = f"{', '.join(sorted(found_inputs))} -> {', '.join(sorted(found_outputs))}"
-    raise ModelUnusableError(f"{path} is another graph: expected {expected}; found {found}", HINT)
-
-
 def _check_bins(shape: list[int | str | None]) -> None:
     """Compare the features a graph wants with ours; sizes left open are told apart by `check`."""
     match shape:
         case [_, int(bins), _] if bins != BINS:
             raise ModelUnusableError(f"the encoder wants {bins} mel bins, not {BINS}", HINT)
-
-
-def _zeros(state: ort.NodeArg) -> NDArray[np.float32]:
-    """Return the first state. Its batch dimension may be symbolic, the others may not."""
-    match state.shape:
-        case [int(layers), _, int(hidden)]:
-            return np.zeros((layers, 1, hidden), dtype=np.float32)
-        case shape:
-            raise ModelUnusableError(f"the graph leaves the size of {state.name} open: {shape}")
-
-
-def _integer(node: ort.NodeArg) -> type[np.int32] | type[np.int64]:
-    """Return the NumPy type of an integer input: published graphs differ."""
-    if node.type not in _INTEGERS:
-        raise ModelUnusableError(f"the graph wants {node.name} as {node.type}, not as integers")
-    return _INTEGERS[node.type]
-
-
-def _run(
-    session: ort.InferenceSession, outputs: tuple[str, ...], feeds: Mapping[str, NDArray[Any]]
-) -> list[NDArray[Any]]:
-    try:
-        results: list[NDArray[Any]] = session.run(outputs, feeds)
-    except _ORT_ERRORS as e:
-        raise BackendFailedError(_reason(e)) from e
-    return results
-
-
-def _reason(error: Exception) -> str:
-    """Return what ONNX Runtime says, in one line and without its prefix of codes."""
-    return (str(error).splitlines() or ["no reason given"])[0].rpartition(" : ")[2]
 
 
 def _cores() -> int:

@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from parakeet_coreml.audio.samples import HOP, MODEL_WINDOW, SAMPLE_RATE, Samples
-from parakeet_coreml.backends.onnx import _open_session
+from parakeet_coreml.backends.graphs import open_session
 from parakeet_coreml.backends.transducer.mel import BINS, _filterbank, log_mel, valid_frames
 
 Session = Any  # of onnxruntime, which ships no types
@@ -36,7 +36,7 @@ def data() -> Path:
 @pytest.fixture(scope="module")
 def published(data: Path) -> Session:
     """The preprocessor that is published with the ONNX models, exported from NeMo's."""
-    return _open_session(data / "nemo128.onnx", threads=1)
+    return open_session(data / "nemo128.onnx", threads=1)
 
 
 def features_of(published: Session, window: Samples) -> tuple[NDArray[np.float32], int]:

@@ -19,7 +19,8 @@ from tiny_onnx import BLANK, DURATIONS, Recipe, write_pair
 
 from parakeet_coreml.audio.samples import FRAME, MODEL_WINDOW, Samples
 from parakeet_coreml.backends.base import Backend, BackendSpec, Token
-from parakeet_coreml.backends.onnx import OnnxNetworks, _open_session, open_onnx
+from parakeet_coreml.backends.graphs import open_session
+from parakeet_coreml.backends.onnx import OnnxNetworks, open_onnx
 from parakeet_coreml.backends.registry import open_backend
 from parakeet_coreml.backends.transducer.backend import BLOCK
 from parakeet_coreml.backends.transducer.tdt import Emission, greedy
@@ -50,8 +51,8 @@ def opened(folder: Path) -> Backend:
 
 def networks_of(folder: Path, durations: tuple[int, ...] = (0, 1, 2, 3, 4)) -> OnnxNetworks:
     return OnnxNetworks(
-        _open_session(folder / "encoder-model.onnx", threads=1),
-        _open_session(folder / "decoder_joint-model.onnx", threads=1),
+        open_session(folder / "encoder-model.onnx", threads=1),
+        open_session(folder / "decoder_joint-model.onnx", threads=1),
         blank=BLANK,
         durations=durations,
     )
@@ -243,9 +244,16 @@ class Counting:
         self._session = session
         self.runs = 0
 
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._session, name)
+
     def run(self, *args: Any) -> Any:
         self.runs += 1
         return self._session.run(*args)
+
+    def run_with_iobinding(self, binding: Any) -> None:
+        self.runs += 1
+        self._session.run_with_iobinding(binding)
 
 
 def test_frames_are_judged_in_blocks_while_the_prediction_holds(tmp_path: Path) -> None:

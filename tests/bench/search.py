@@ -28,7 +28,8 @@ import soundfile
 import tiny_onnx
 
 from parakeet_coreml.audio.samples import MODEL_WINDOW, Samples
-from parakeet_coreml.backends.onnx import OnnxNetworks, _open_session
+from parakeet_coreml.backends.graphs import open_session
+from parakeet_coreml.backends.onnx import OnnxNetworks
 from parakeet_coreml.backends.transducer.tdt import Frames, greedy
 from parakeet_coreml.backends.transducer.vocab import read_vocab
 from parakeet_coreml.store.manifest import DURATIONS
@@ -48,6 +49,7 @@ def main() -> None:
     peer: Any = onnx_asr.load_model("nemo-conformer-tdt", str(TINY)).asr
     blank = read_vocab(TINY / "vocab.txt").blank or 0
     networks = _networks(TINY, TINY, blank)
+    peer._decoder_joint = networks._decoder  # its own would share the work with a second thread
     for path in files:
         for number, window in enumerate(_windows(path)):
             _compare(f"{path.name} {number}", networks, peer, networks.encode(window))
@@ -61,8 +63,8 @@ def main() -> None:
 
 def _networks(encoder: Path, decoder: Path, blank: int) -> OnnxNetworks:
     networks = OnnxNetworks(
-        _open_session(encoder / "encoder-model.onnx", threads=2),
-        _open_session(decoder / "decoder_joint-model.onnx", threads=1),
+        open_session(encoder / "encoder-model.onnx", threads=2),
+        open_session(decoder / "decoder_joint-model.onnx", threads=1),
         blank=blank,
         durations=DURATIONS,
     )

@@ -44,7 +44,7 @@ SOLE_IMPORTERS = {
     "soxr": {"audio.resample"},
     "sounddevice": {"audio.portaudio"},
     "soundfile": {"audio.decoder"},
-    "onnxruntime": {"backends.onnx"},
+    "onnxruntime": {"backends.graphs"},
     "coremltools": {"backends.binding", "backends.coreml"},
     "mlx": {"backends.mlx"},
     "parakeet_mlx": {"backends.mlx"},

@@ -40,7 +40,7 @@ Frames = NDArray[np.float32]
 P = TypeVar("P")
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Candidates:
     """Tokens a joint network had in mind, with their logits, both of shape (n,)."""
 
@@ -49,7 +49,7 @@ class Candidates:
     """None where the logits are those of every token, blank last."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Decision:
     """What the joint network says of one frame and one prediction."""
 
@@ -62,7 +62,7 @@ class Decision:
     """None where the network tells its choice alone."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Emission:
     """A token at an encoder frame. `duration` counts frames."""
 
