@@ -32,7 +32,7 @@ KINDS: list[type[ParakeetError]] = [ParakeetError, *ParakeetError.__subclasses__
 CODES = {kind.name: kind.exit_code for kind in KINDS}
 
 LIBRARIES = ("fdsem.c", "nanobind error")
-"""Words of libraries that end the process by themselves: libpulse's semaphores, and soxr's binding."""
+"""What libraries say that end the process themselves: libpulse's semaphores, soxr's binding."""
 
 GOOD = ("whole", "told", "warned", "refused", "unread", "interpreter", "library")
 BAD = ("hang", "signal", "no done", "wrong code", "silent", "invented", "garbled")
