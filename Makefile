@@ -16,6 +16,8 @@ COVERED ?=
 # What `make test` and `make fresh` run; all of it by default.
 TESTS ?=
 export TESTS
+# What `make torture` draws its cases from.
+SEED ?= 1
 # How long `make soak` listens.
 SOAK_MINUTES ?= 120
 APP := dist/parakeet-coreml/parakeet-coreml
@@ -66,8 +68,12 @@ ramp: $(VENV)/.dev ## 60 s of counted samples through a busy recorder (part of t
 traced: $(VENV)/.dev ## 60 s of a recording under strace: no internet socket, no file (in the tests 5 s)
 	PARAKEET_TRACE_SECONDS=60 $(BIN)/python -P -m pytest tests/host/test_privacy.py -k microphone --timeout 600
 
-torture: $(VENV)/.dev ## harm by the ten thousand, for minutes: garbled headers of sound files
-	$(BIN)/python -P tests/torture/headers.py
+torture: $(VENV)/.dev ## harm by the thousand, for half an hour at most: headers, failing calls, kills, damaged models
+	@status=0; for harm in 'headers.py --seconds 300' 'calls.py file --seconds 360' \
+	  'calls.py microphone --seconds 420' 'calls.py worker --seconds 120' \
+	  'kills.py --seconds 300' 'damage.py --seconds 240'; do \
+	  echo "$$harm"; $(BIN)/python tests/torture/$$harm --seed $(SEED) || status=1; \
+	done; exit $$status
 
 soak: $(VENV)/.dev ## two hours at the microphone: nothing grows, nothing is lost; SOAK_MINUTES=10 for a taste
 	$(BIN)/python -P tests/torture/soak.py --minutes $(SOAK_MINUTES)

@@ -212,16 +212,20 @@ class Mic:
         """
         self.idle = "zeros"
         turned, silent = self.play(np.zeros(STEP, np.int16)), False
-        unread = os.open(self.fifo, os.O_RDONLY | os.O_NONBLOCK)
         while not silent:
             silent = turned.wait(0.01)
-            with contextlib.suppress(BlockingIOError):
-                os.read(unread, 1 << 16)  # as much as a FIFO holds
-        os.close(unread)
+            self.drain()
         try:
             yield
         finally:
             self.idle = "noise"
+
+    def drain(self) -> None:
+        """Throw away what nobody has heard yet: as much as a FIFO holds."""
+        unread = os.open(self.fifo, os.O_RDONLY | os.O_NONBLOCK)
+        with contextlib.suppress(BlockingIOError):
+            os.read(unread, 1 << 16)
+        os.close(unread)
 
     def start(self) -> None:
         """Start playing into the FIFO, which the server has made and reads."""

@@ -5,6 +5,7 @@ seen at every moment. The work happens on the thread `work`, capture on `cut` (`
 `writer`. What happens there is a fact for `ending`, which decides; its orders are carried out here.
 """
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -81,7 +82,7 @@ class Recording:
         self._worker: Supervised | None = None
         self._account: Account | None = None
         self._refused: UsageError | None = None
-        self._sounding = False
+        self._sounding = self._done = False
         self._index = 0
         """Of the chunk line that is open."""
         self._moved = time.monotonic()
@@ -105,24 +106,17 @@ class Recording:
     # On the main thread
 
     def run(self) -> int:
-        """Serve the host until the recording has ended; returns the exit code.
-
-        A bug on this very thread ends the recording as one on any other: told, and `done` last.
-        """
+        """Serve the host until the recording has ended; returns the exit code."""
         try:
             return self._run()
         except UsageError:
             raise
         except BaseException as error:  # noqa: BLE001  whatever it is, the host must not wait
-            try:
-                return self._crashed(error)
-            except BaseException:  # noqa: BLE001  not even that: `lastwords` follows these lines
-                if hasattr(self, "_writer"):
-                    self._writer.rescue(DRAIN_PATIENCE)
-                raise error from None
+            return self._crashed(error)
 
     def _run(self) -> int:
         stdout = stdio.take_stdout()
+        lastwords.owe(stdout if self._options.format == "json" else -1)
         self._host = watch.Host(
             on_stop=self._stop,
             on_abort=lambda code: self._happened(ending.Aborted(code)),
@@ -130,15 +124,13 @@ class Recording:
             on_odd=self._warn,
             commands={b"pause": self._capture.pause, b"resume": self._capture.resume},
         )
-        lastwords.owe(stdout if self._options.format == "json" else -1)
         self._writer = writer.Writer(stdout, on_lost=self._host.wake)
         self._report = report_of(self._options, self._writer.put, stdout)
         self._notices = Notices(self._report)
         threading.excepthook = self._on_bug
         Thread(target=self._work, name="work").start()
         self._serve(self._finished, stdout)
-        refused = self._refused is not None
-        self._happened(ending.Refused() if refused else ending.Finished())
+        self._happened(ending.Finished() if self._refused is None else ending.Refused())
         self._serve(self._drained, None)
         self._happened(ending.Drained(whole=self._writer.flush(0)))
         return self._ending.exit_code
@@ -188,6 +180,7 @@ class Recording:
         self._report.event("timing", **summary.timing(info, spec, self._waterfall, self._worker))
         reason = self._ending.reason or "end_of_input"
         self._report.done(**summary.meta(info, spec, self._account, reason))
+        self._done = True
 
     def _begin_to_drain(self) -> None:
         self._drained.clear()  # which an earlier bug has set
@@ -324,8 +317,7 @@ class Recording:
                 # Whole files that will not load, or damaged ones: only their hashes can tell.
                 self._options.selection.verify()
             raise
-        self._info = info
-        self._moved = time.monotonic()
+        self._info, self._moved = info, time.monotonic()
         self._waterfall.mark("model")
         self._notices.loaded(info)
 
@@ -385,16 +377,25 @@ class Recording:
     def _on_bug(self, args: threading.ExceptHookArgs) -> None:
         """Turn an unexpected exception on any thread into an error line and exit code 1."""
         try:
-            self._happened(ending.Failed(ParakeetError.name, ParakeetError.exit_code))
-            self._notices.fail(summary.bug(args.exc_value))
+            self._tell_bug(args.exc_value)
         finally:  # what cannot even be said must not leave the host waiting
             self._over(self._drained)  # the bug may be in waiting for the reader
             self._over(self._finished)
 
-    def _crashed(self, error: BaseException) -> int:
-        if self._ending.phase is not Phase.DRAINING:
+    def _tell_bug(self, error: BaseException | None) -> None:
+        """Say a bug; one behind `done` changes nothing that the host was promised."""
+        if not self._done:
             self._happened(ending.Failed(ParakeetError.name, ParakeetError.exit_code))
-            self._notices.fail(summary.bug(error))
-            self._happened(ending.Finished())
-        self._happened(ending.Drained(whole=self._writer.flush(DRAIN_PATIENCE)))
-        return self._ending.exit_code
+        self._notices.fail(summary.bug(error))
+
+    def _crashed(self, error: BaseException) -> int:
+        """End as after a bug on any other thread, or, where that fails too, by `lastwords`."""
+        with contextlib.suppress(BaseException):
+            if self._done or self._ending.phase is not Phase.DRAINING:
+                self._tell_bug(error)
+                self._happened(ending.Finished())
+                self._happened(ending.Drained(whole=self._writer.flush(DRAIN_PATIENCE)))
+                return self._ending.exit_code
+        if hasattr(self, "_writer"):
+            self._writer.rescue(DRAIN_PATIENCE)
+        raise error

@@ -83,6 +83,8 @@ class Lane:
             "FAILING_MORE": str(int(case.more)),
             "FAILING_SEEN": str(self._seen),
         }
+        if self._server:
+            self._server.mic.drain()
         ended = run(self._command, env=env, act=self._act)
         count, failed = struct.unpack("<qq", self._seen.read_bytes())
         return ended, count, bool(failed)
@@ -90,7 +92,7 @@ class Lane:
     def _act(self, child: "subprocess.Popen[bytes]", line: dict[str, Any]) -> None:
         if self._server and line["type"] == "ready" and line["what"] == "capture":
             self._server.mic.play(self._sound).wait(20)
-            time.sleep(0.3)  # what the server and the recorder hold
+            time.sleep(1.0)  # what the server and the recorder hold
             assert child.stdin is not None
             child.stdin.write(b"stop\n")
             child.stdin.flush()
@@ -132,7 +134,7 @@ class Tally:
         kind = outcome.split(":", maxsplit=1)[0]
         self.done += 1
         self.counts[kind if failed else f"{kind}, nothing failed"] += 1
-        if kind == "interpreter":
+        if kind in {"interpreter", "library"}:
             print(f"  {case}: {outcome}", flush=True)
         if kind in BAD:
             self.bad += 1

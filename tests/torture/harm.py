@@ -31,7 +31,10 @@ HANG = 60.0
 KINDS: list[type[ParakeetError]] = [ParakeetError, *ParakeetError.__subclasses__()]
 CODES = {kind.name: kind.exit_code for kind in KINDS}
 
-GOOD = ("whole", "told", "warned", "refused", "unread", "interpreter")
+LIBRARIES = ("fdsem.c", "nanobind error")
+"""What libraries say that end the process themselves: libpulse's semaphores, soxr's binding."""
+
+GOOD = ("whole", "told", "warned", "refused", "unread", "interpreter", "library")
 BAD = ("hang", "signal", "no done", "wrong code", "silent", "invented", "garbled")
 
 
@@ -106,7 +109,8 @@ def judge(run: Run, *, words: str) -> str:
     if code is None:
         return "hang"
     if code < 0:
-        return f"signal: {-code}"
+        library = next((name for name in LIBRARIES if name in run.errors), None)
+        return f"library: {library}" if library else f"signal: {-code}"
     try:
         lines = run.fields()
     except ValueError:
