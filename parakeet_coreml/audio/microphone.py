@@ -33,16 +33,13 @@ OPEN_LIMIT = 30.0 if sys.platform == "darwin" else 5.0
 """Seconds a microphone may take to open: on a Mac its first question is part of that."""
 
 POLL = 0.2
-"""Seconds between two looks into PortAudio's ring, which holds 0.5 s and more.
-
-To wake three threads is most of what a recorder costs; ten times as often is 1.5 % of a core."""
+"""Seconds between two looks into PortAudio's ring, which holds 0.5 s and more; each costs."""
 
 LIVE_POLL = 0.1
 """Seconds between them where somebody watches the levels, which are ten a second."""
 
 FIRST_POLL = 0.02
-"""Seconds between two looks until there is sound, as a host waits to say so; and behind a freeze,
-until all that the system kept is here."""
+"""Seconds between two looks until there is sound, and behind a freeze until all of it is here."""
 
 LAST_POLL = 0.005
 """Seconds between two looks once a stop was asked for."""
@@ -143,11 +140,8 @@ class Microphone:
         """Samples as bytes, or a count of lost ones; None at the end."""
         self._failure = ""
         self._pace = Pace(0, 0.0)
-        self._looked = math.inf
-        self._judged = math.inf
-        self._stop_time = math.inf
+        self._looked = self._judged = self._stop_time = self._wanted = math.inf
         self._wake = threading.Event()
-        self._wanted = math.inf
         self._closed = False
         self._released = threading.Event()
 

@@ -1,8 +1,8 @@
 """One recording: start its parts, serve the host until the end, leave with the right code.
 
-The main thread only serves the host (`Host.watch`), so that a stop, a signal or the host's death is
-seen at every moment. The work happens on the thread `work`, capture on `cut` (`pipeline`), stdout on
-`writer`. What happens there is a fact for `ending`, which decides; its orders are carried out here.
+The main thread serves the host (`Host.watch`): it sees a stop, a signal, the host's death at once.
+The work happens on `work`, capture on `cut` (`pipeline`), stdout on `writer`. What happens there
+is a fact for `ending`, which decides; its orders are carried out here.
 """
 
 import contextlib
@@ -83,8 +83,7 @@ class Recording:
         self._account: Account | None = None
         self._refused: UsageError | None = None
         self._sounding = self._done = False
-        self._index = 0
-        """Of the chunk line that is open."""
+        self._index = 0  # of the chunk line that is open
         self._moved = time.monotonic()
         self._finished = threading.Event()
         self._drained = threading.Event()
