@@ -62,7 +62,7 @@ LATE = 0.5
 """Seconds of sound that may be under way at any moment."""
 
 STALL_WARNING = 1.5
-"""Seconds without samples after which the user is told."""
+"""Seconds without samples after which the user is warned."""
 
 STOP_LIMIT = 0.2
 """Seconds that `stop` waits at least for samples which the device still holds."""
@@ -114,15 +114,15 @@ class Microphone:
         self.rate = 0
         self.channels = 1
         self.seconds = 0.0
-        """None of it is there before it was heard."""
+        """None of it is there before it was recorded."""
         self.name = ""
         self.poll = POLL
         """Seconds after which sound is handed over; at once after `stop`."""
         self.lost_samples = 0
-        """Samples at `rate` that the device lost by overflow, as far as the clock can tell."""
+        """Samples at `rate` that the device lost by overflow, as far as the clock shows."""
         self._devices = (device,) if isinstance(device, str) else device or ()
         self.channel: int | None = None
-        """The one that is heard, from 1; None leaves it to the system to make one of them."""
+        """The one that is recorded, from 1; None leaves it to the system to make one of them."""
         self._opened = 1  # channels
         self._warn = warn
         self._begun: Callable[[], None] | None = begun
@@ -285,7 +285,7 @@ class Microphone:
             self._judge_clock()
             if overflowed and sys.platform == "darwin":
                 # There the flag also says that a cycle of Core Audio was late, which loses nothing
-                # (kAudioDeviceProcessorOverload): what is missing the count will tell.
+                # (kAudioDeviceProcessorOverload): the count of samples will show what is missing.
                 self._judged = now + SETTLED
             elif overflowed:
                 self._fill(time.monotonic())
@@ -295,7 +295,7 @@ class Microphone:
         return count
 
     def _judge_clock(self) -> None:
-        """Go by the device's own clock where it is not the one it claims, and tell so."""
+        """Go by the device's own clock where it is not the one it claims, and report it."""
         drift = self._pace.drift()
         if drift:
             self._pace.follow(drift)

@@ -1,4 +1,4 @@
-"""A sound file that comes through a pipe, told from raw PCM by its first bytes."""
+"""A sound file that comes through a pipe, distinguished from raw PCM by its first bytes."""
 
 import itertools
 from collections.abc import Callable, Iterator
@@ -13,7 +13,7 @@ from parakeet_coreml.audio.source import Warn
 from parakeet_coreml.errors import StorageError
 
 SNIFFED = 12
-"""Bytes that tell a sound file: 6 ms of raw PCM at 16 kHz."""
+"""Bytes that identify a sound file: 6 ms of raw PCM at 16 kHz."""
 
 FRAMES = 4_096
 """Bytes that hold two MPEG frames, looked at only where the first two bytes begin one."""

@@ -30,11 +30,11 @@ class Writer:
         """There is no thread for it: lines are written where they are put."""
         try:
             threading.Thread(target=self._run, name="writer", daemon=True).start()
-        except RuntimeError:  # the system allows no more threads, which has to be told too
+        except RuntimeError:  # the system allows no more threads, which has to be reported too
             self._alone = True
 
     def put(self, line: bytes, *, droppable: bool = False) -> bool:
-        """Queue a line and tell whether it was: a droppable one is not while the reader is slow."""
+        """Queue a line, return whether it was: a droppable one is not while the reader is slow."""
         with self._changed:
             taken = not self.lost and not (droppable and len(self._lines) >= QUEUE_SOFT)
             if taken and self._alone:

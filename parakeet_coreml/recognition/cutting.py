@@ -109,7 +109,7 @@ class Cutter:
             self._listener.failed(_overload())
 
     def _as_it_is_made(self) -> bool:
-        """Tell whether audio comes no faster than time passes: a host may pipe its microphone."""
+        """Return whether audio comes no faster than time passes: a host may pipe its microphone."""
         return self._account.captured <= (time.monotonic() - self._started + BURST) * SAMPLE_RATE
 
     def _speculate(self, budget: SpeculatingBackend) -> None:

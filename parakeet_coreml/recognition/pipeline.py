@@ -27,7 +27,7 @@ class Line:
 
     words: tuple[Word, ...]
     held: tuple[Word, ...]
-    """Words heard but held back for the next line."""
+    """Words decoded but held back for the next line."""
     start: int
     """Sample from which this line prints words."""
     stop: int
@@ -105,7 +105,7 @@ class _Lines:
     def run(self) -> Iterator[Line]:
         """Yield lines; the last one carries what was still held back.
 
-        A backend that is gone for good ends the recording, but not without the words already heard.
+        A backend that is gone for good ends the recording, but not without the words decoded.
         """
         gone: ParakeetError | None = None
         try:
@@ -218,7 +218,7 @@ class _Lines:
 
 
 def _book(account: Account, listener: Listener, result: Decoded) -> None:
-    """Book the new samples of a window, and tell its failure."""
+    """Book the new samples of a window, and report its failure."""
     window, known = result.window, account.decoded
     fresh = 0 if result.again else max(0, window.stop - known)
     account.decoded += fresh

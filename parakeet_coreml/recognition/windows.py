@@ -21,10 +21,10 @@ MIN_DECODE = SAMPLE_RATE // 10
 """Shorter recordings hold no word: 0.1 s."""
 
 FAINT = SAMPLE_RATE // 5
-"""So much faint sound that rises from the room may be a voice after all: 0.2 s."""
+"""So much faint sound that rises above the background may be a voice after all: 0.2 s."""
 
 SHORT = 2 * SAMPLE_RATE
-"""A recording this short may be one word without a pause to measure the room by."""
+"""A recording this short may be one word without a pause to measure the background by."""
 
 LEAD = SAMPLE_RATE // 2
 """Kept before the first sound of a line: soft beginnings lie below the floor. 0.5 s."""
@@ -161,7 +161,7 @@ class Chunker:
         return None if window.silent else window
 
     def _nothing_since(self, covered: int) -> bool:
-        """Tell whether what no window covers is silence, or the room behind speech."""
+        """Return whether what no window covers is silence, or background noise behind speech."""
         total, pause = self._tape.stop, self._endpoint.pause
         if pause is None:
             return energy.is_silence(self._tape.read(covered, total))

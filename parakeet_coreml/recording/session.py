@@ -107,7 +107,7 @@ class Recording:
     def run(self) -> int:
         """Serve the host until the recording has ended; returns the exit code.
 
-        A bug on this very thread ends the recording as one on any other: told, and `done` last.
+        A bug on this very thread ends the recording as one on any other: reported, and `done` last.
         """
         try:
             return self._run()
@@ -152,7 +152,7 @@ class Recording:
     # How it ends, from any thread
 
     def _happened(self, fact: ending.Fact) -> None:
-        """Tell a fact, and carry out what follows from it."""
+        """Pass on a fact, and carry out what follows from it."""
         with self._lock:
             self._ending, orders = self._ending.on(fact)
         for order in orders:
@@ -167,7 +167,7 @@ class Recording:
             self._worker.kill()
 
     def _say_deadline(self) -> None:
-        self._fail(DeadlineError("the recording did not end after it was told to"))
+        self._fail(DeadlineError("the recording did not end after a stop was asked for"))
         self._finished.set()
 
     def _refuse(self) -> None:
@@ -304,7 +304,7 @@ class Recording:
         self._report.event("partial", index=self._index, text=text, stable=stable, t_ms=to_ms(at))
 
     def _await_model(self) -> None:
-        """Wait for the model and tell that it is there; capture runs meanwhile."""
+        """Wait for the model and report it ready; capture runs meanwhile."""
         try:
             info = self._info if self._worker is None else self._worker.wait_ready()
         except ParakeetError as error:
@@ -312,7 +312,7 @@ class Recording:
                 return  # whatever became of it, nothing is left to be done
             self._stop(error.name)
             if isinstance(error, ModelUnusableError):
-                # Whole files that will not load, or damaged ones: only their hashes can tell.
+                # Whole files that will not load, or damaged ones: only their hashes can show it.
                 self._options.selection.verify()
             raise
         self._info = info
@@ -343,7 +343,7 @@ class Recording:
             self._stop("auto_stop")
 
     def _sounds(self, source: Source) -> None:
-        """Tell that sound arrives: a microphone says so itself, before NumPy is there."""
+        """Report that sound arrives: a microphone does so itself, before NumPy is there."""
         if self._sounding:
             self._say_state("recording")  # again, after a pause
             return
@@ -354,7 +354,7 @@ class Recording:
         device: dict[str, Value] = {"name": source.name, "sample_rate": source.rate}
         self._notices.ready("capture", {"t_ms": 0, "device": device})
 
-    # What is told, from any thread
+    # What is reported, from any thread
 
     def _warn(self, code: str, message: str) -> None:
         self._moved = time.monotonic()
@@ -363,7 +363,7 @@ class Recording:
     def _fail(self, error: ParakeetError) -> None:
         """Say a failure at once; the first one sets the exit code."""
         if isinstance(error, UsageError) and self._writer.unused:
-            self._refused = error  # a stream, of which only the first bytes could tell
+            self._refused = error  # a stream, which only the first bytes could show
             self._over(self._finished)
             return
         self._happened(ending.Failed(error.name, error.exit_code))
@@ -378,7 +378,7 @@ class Recording:
         self._happened(ending.Failed(ParakeetError.name, ParakeetError.exit_code))
         try:
             self._notices.fail(summary.bug(args.exc_value))
-        finally:  # what cannot even be said must not leave the host waiting
+        finally:  # what cannot even be written must not leave the host waiting
             self._over(self._drained)  # the bug may be in waiting for the reader
             self._over(self._finished)
 

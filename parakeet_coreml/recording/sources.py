@@ -21,7 +21,7 @@ def open_source(
 ) -> Source:
     """Open the microphone, a file or raw PCM on stdin.
 
-    `begun` is told when the microphone gives its first sample; `watched` asks it for small blocks.
+    `begun` is called at the microphone's first sample; `watched` asks it for small blocks.
     Raises `UsageError` for what is no input, and what the source raises.
     """
     if options.input == "mic":
@@ -70,11 +70,11 @@ def _check_channel(options: Options, channels: int) -> None:
 
 
 def _is_pipe(path: str) -> bool:
-    """Tell whether a path names what can be read only as it comes."""
+    """Return whether a path names what can be read only as it comes."""
     try:
         mode = os.stat(path).st_mode  # noqa: PTH116  pathlib would have to load
     except (OSError, ValueError):
-        return False  # said where it is opened
+        return False  # reported where it is opened
     return stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)
 
 

@@ -45,7 +45,7 @@ A call of eight takes 1.1 to 1.2 times as long as one of one, so more gains noth
 
 
 class Judged:
-    """What a joint said of `logits`' frames, shape (frames, n), beside one prediction.
+    """What a joint returned for `logits`' frames, shape (frames, n), beside one prediction.
 
     Of each the best token up to `blank` and the best duration behind it. Raises
     `BackendFailedError` at a NaN or infinity.
