@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from parakeet_coreml.audio import mp3, ogg
 from parakeet_coreml.audio.containers import kind_of, layout, unclaimed_flac
-from parakeet_coreml.audio.decoder import Decoder, Pump, View, unreadable
+from parakeet_coreml.audio.decoder import Decoder, Pump, View, read_on, unreadable
 from parakeet_coreml.audio.source import Warn
 from parakeet_coreml.errors import StorageError, UsageError
 
@@ -120,18 +120,8 @@ class FileSource:
 
     def _read(self, size: int) -> Iterator[NDArray[np.float32]]:
         """Yield blocks of `size` samples until the file ends, then report what was odd about it."""
-        total = 0
-        while True:
-            block, problem = self._read_block(size)
-            total += len(block)
-            if len(block):
-                yield block
-            if problem:
-                raise StorageError(
-                    f"{self._name!r} cannot be read beyond {total / self.rate:.1f} s: {problem}"
-                )
-            if len(block) < size and not self._goes_on(total):
-                break
+        name, rate = self._name, self.rate
+        total = yield from read_on(self._read_block, size, rate, name, self._goes_on)
         self._check_length(total)
 
     def _read_block(self, size: int) -> tuple[NDArray[np.float32], str]:

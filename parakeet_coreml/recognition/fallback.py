@@ -5,7 +5,6 @@ with its length declared in full, decodes well. Each rung of the ladder is such 
 """
 
 import time
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -93,14 +92,6 @@ class Decoder:
         missing = not decoded.hypothesis and decoded.error is None and _spoken(window)
         before = window if len(window.audio) else self.before
         return results, replace(self, before=before, missing=missing)
-
-
-def decode_with_fallback(windows: Iterable[Window], backend: Backend) -> Iterator[Decoded]:
-    """Decode windows as they come."""
-    decoder = Decoder(backend)
-    for window in windows:
-        results, decoder = decoder.decode(window)
-        yield from results
 
 
 def _timed(window: Window, before: Window | None, backend: Backend) -> Decoded:

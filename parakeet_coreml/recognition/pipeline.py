@@ -26,8 +26,6 @@ class Line:
     """What one line of the protocol says."""
 
     words: tuple[Word, ...]
-    held: tuple[Word, ...]
-    """Words decoded but held back for the next line."""
     start: int
     """Sample from which this line prints words."""
     stop: int
@@ -161,7 +159,7 @@ class _Lines:
     def _line(self, stop: int) -> Line:
         words = in_turn(self._words, self._spoken)
         self._spoken = words[-1].stop if words else self._spoken
-        line = Line(tuple(words), self._seam.held, self._start, stop, self._elapsed)
+        line = Line(tuple(words), self._start, stop, self._elapsed)
         self._words, self._elapsed, self._start = [], 0.0, stop
         return line
 

@@ -6,7 +6,7 @@ context on both sides. Where lines end at pauses, a window ends with the speech 
 grid goes on from there. Counters are whole samples, never a clock.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -236,13 +236,3 @@ class Chunker:
         if last - first < energy.TICK:
             return stop - overlap // 2
         return first + energy.quietest(energy.levels_of(self._tape.read(first, last)))
-
-
-def into_windows(blocks: Iterable[Samples], geometry: Geometry) -> Iterator[Window]:
-    """Yield each window as soon as its last sample is there, then the last, end-aligned one."""
-    chunker = Chunker(geometry)
-    for block in blocks:
-        yield from chunker.push(block)
-    window = chunker.last()
-    if window is not None:
-        yield window
