@@ -80,7 +80,7 @@ def _run(command: str) -> None:
 
 
 def _listens(arguments: list[str]) -> bool:
-    """Tell whether a recording will open the microphone, before click is there to say so."""
+    """Return whether a recording will open the microphone, before click is there to say so."""
     chosen = os.environ.get("PARAKEET_COREML_INPUT") or "mic"
     for i, argument in enumerate(arguments):  # the last one counts
         if argument == "--input":

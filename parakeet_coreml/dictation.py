@@ -65,7 +65,7 @@ INTERRUPT, TERMINATE, KILL = 2.0, 5.0, 3.0
 """Seconds: SIGINT after the word, SIGTERM after it at the earliest, SIGKILL after SIGTERM."""
 
 STDERR_KEPT = 8192
-"""Characters of what it said to people."""
+"""Characters kept of its stderr."""
 
 
 class DictationError(Exception):
@@ -81,7 +81,7 @@ class DictationError(Exception):
         self.text = ""
         """What was recognised all the same."""
         self.stderr = ""
-        """The end of what it said to people."""
+        """The end of its stderr."""
 
 
 def dictate(
@@ -160,17 +160,17 @@ class Dictation(Iterator[Event]):
         return self._take(line)
 
     def pause(self) -> None:
-        """Let the microphone go; what was said is recognised, and its chunk comes."""
+        """Let the microphone go; what was spoken is transcribed, and its chunk comes."""
         self._write("pause")
 
     def resume(self) -> None:
-        """Open the microphone again; a `state` line tells when it records."""
+        """Open the microphone again; a `state` line says when it records."""
         self._write("resume")
 
     def stop(self, patience: float = PATIENCE) -> None:
-        """End the recording: what was said is still recognised. Returns at once; read on.
+        """End the recording: what was spoken is still transcribed. Returns at once; read on.
 
-        If it does not end it is told more firmly: SIGINT, which asks for the same, after 2 s;
+        If it does not end, stronger requests follow: SIGINT, which asks for the same, after 2 s;
         SIGTERM, which gives the rest up, after `patience` seconds without a line; then SIGKILL.
         """
         self._command("stop", patience)
@@ -268,7 +268,7 @@ class Dictation(Iterator[Event]):
             commands.flush()
 
     def _climb(self, word: str, patience: float) -> None:
-        """Tell a program that does not end more firmly."""
+        """Send stronger requests to a program that does not end."""
         if self._gone(INTERRUPT):
             return
         if not (self._raw and word == "stop"):  # there it would cut off what is not taken yet

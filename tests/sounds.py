@@ -9,12 +9,13 @@ from parakeet_coreml.audio.samples import MODEL_WINDOW, SAMPLE_RATE, Samples, to
 from parakeet_coreml.backends.base import Backend, Hypothesis
 from parakeet_coreml.backends.scripted import Script, ScriptedBackend
 from parakeet_coreml.errors import ParakeetError
-from parakeet_coreml.recognition import pipeline, windows
+from parakeet_coreml.recognition import pipeline
 from parakeet_coreml.recognition.account import Account
 from parakeet_coreml.recognition.account import Listener as Watcher
+from parakeet_coreml.recognition.fallback import Decoded, Decoder
 from parakeet_coreml.recognition.geometry import Geometry
 from parakeet_coreml.recognition.pipeline import Line, Plan
-from parakeet_coreml.recognition.windows import Window
+from parakeet_coreml.recognition.windows import Chunker, Window
 from parakeet_coreml.recognition.words import Word, text_of
 
 # fmt: off
@@ -178,11 +179,29 @@ def listening(
     return Watcher(heard=lambda *_: None, failed=failed, end_live=end_live)
 
 
+def into_windows(blocks: Iterable[Samples], geometry: Geometry) -> Iterator[Window]:
+    """Yield each window as soon as its last sample is there, then the last, end-aligned one."""
+    chunker = Chunker(geometry)
+    for block in blocks:
+        yield from chunker.push(block)
+    window = chunker.last()
+    if window is not None:
+        yield window
+
+
+def decode_with_fallback(windows: Iterable[Window], backend: Backend) -> Iterator[Decoded]:
+    """Decode windows as they come."""
+    decoder = Decoder(backend)
+    for window in windows:
+        results, decoder = decoder.decode(window)
+        yield from results
+
+
 def windows_of(
     audio: Samples, geometry: Geometry = DEFAULT, *, block: int = 4096
 ) -> Sequence[Window]:
     """Return the windows a recording is cut into."""
-    return list(windows.into_windows(cut_every(audio, block), geometry))
+    return list(into_windows(cut_every(audio, block), geometry))
 
 
 def spans_of(windows: Iterable[Window]) -> list[tuple[float, float]]:

@@ -120,7 +120,7 @@ class Layout:
 
 
 def is_tail(peek: Peek, at: int, size: int, *, known: bool = False) -> bool:
-    """Tell whether chunks or padding fill a file from `at` to its end, not sound.
+    """Return whether chunks or padding fill a file from `at` to its end, not sound.
 
     With `known` only chunks will do that are known to lie there.
     """
@@ -135,7 +135,7 @@ def is_tail(peek: Peek, at: int, size: int, *, known: bool = False) -> bool:
 
 
 def names_chunk(head: bytes, left: int, *, known: bool) -> bool:
-    """Tell whether 8 bytes begin a chunk of which `left` bytes are there; RIFF's or AIFF's."""
+    """Return whether 8 bytes begin a chunk of which `left` bytes are there; RIFF's or AIFF's."""
     name = head[:4]
     if len(head) < 8:  # noqa: PLR2004  a name and a size
         return not head.strip(b"\0")
@@ -168,7 +168,7 @@ def layout(peek: Peek) -> Layout | None:
 def unclaimed_flac(peek: Peek, at: int) -> tuple[bytes, int, int | None] | None:
     """Return a FLAC header that claims no length, where it ends, and the samples it had claimed.
 
-    libsndfile reads no further than the header says, and a recorder that was killed said it early.
+    libsndfile reads no further than the header says, and a recorder that was killed wrote it early.
     None if no FLAC begins at `at`. RFC 9639, 8.2.
     """
     head = peek(at, 42)

@@ -9,14 +9,14 @@ import contextlib
 import os
 import shlex
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from parakeet_coreml.audio.samples import MAX_CHANNELS, MAX_RATE, MIN_RATE
-from parakeet_coreml.errors import ParakeetError, UsageError
+from parakeet_coreml.errors import ParakeetError, StorageError, UsageError
 from parakeet_coreml.threads import Thread
 
 UNKNOWN_LENGTH = 1 << 50
@@ -216,6 +216,30 @@ class Decoder:
             self._sound.close()
             if isinstance(self._file, Pump):
                 self._file.close()
+
+
+def read_on(
+    read: Callable[[int], tuple[NDArray[np.float32], str]],
+    size: int,
+    rate: int,
+    name: str,
+    goes_on: Callable[[int], bool] = lambda _: False,
+) -> Generator[NDArray[np.float32], None, int]:
+    """Yield blocks of `size` samples until `read` gives fewer; return how many there were.
+
+    `read` is `Decoder.read` or works like it; `goes_on`, given the samples so far, says whether
+    there is more after all. Raises `StorageError` where the sound is broken.
+    """
+    total = 0
+    while True:
+        block, problem = read(size)
+        total += len(block)
+        if len(block):
+            yield block
+        if problem:
+            raise StorageError(f"{name!r} cannot be read beyond {total / rate:.1f} s: {problem}")
+        if len(block) < size and not goes_on(total):
+            return total
 
 
 def _opened(file: "int | Bytes | Pump", name: str, waiting: Callable[[], bool]) -> Any:  # noqa: ANN401  soundfile is untyped

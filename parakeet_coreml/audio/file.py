@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from parakeet_coreml.audio import mp3, ogg
 from parakeet_coreml.audio.containers import kind_of, layout, unclaimed_flac
-from parakeet_coreml.audio.decoder import Decoder, Pump, View, unreadable
+from parakeet_coreml.audio.decoder import Decoder, Pump, View, read_on, unreadable
 from parakeet_coreml.audio.source import Warn
 from parakeet_coreml.errors import StorageError, UsageError
 
@@ -95,10 +95,10 @@ class FileSource:
             os.close(self._fd)
 
     def _paced(self, blocks: Iterator[NDArray[np.float32]]) -> Iterator[NDArray[np.float32]]:
-        """Yield each block when its last sample would have been heard.
+        """Yield each block when its last sample would have been recorded.
 
-        A consumer that fell behind gets what was heard before the stop at once, as from the ring of
-        a microphone.
+        A consumer that fell behind gets what was recorded before the stop at once, as from a
+        microphone's ring.
         """
         started, given = time.monotonic(), 0
         for block in blocks:
@@ -119,19 +119,9 @@ class FileSource:
             time.sleep(max(0.0, min(due, self._stop_time) - time.monotonic()))
 
     def _read(self, size: int) -> Iterator[NDArray[np.float32]]:
-        """Yield blocks of `size` samples until the file ends, then tell what was odd about it."""
-        total = 0
-        while True:
-            block, problem = self._read_block(size)
-            total += len(block)
-            if len(block):
-                yield block
-            if problem:
-                raise StorageError(
-                    f"{self._name!r} cannot be read beyond {total / self.rate:.1f} s: {problem}"
-                )
-            if len(block) < size and not self._goes_on(total):
-                break
+        """Yield blocks of `size` samples until the file ends, then report what was odd about it."""
+        name, rate = self._name, self.rate
+        total = yield from read_on(self._read_block, size, rate, name, self._goes_on)
         self._check_length(total)
 
     def _read_block(self, size: int) -> tuple[NDArray[np.float32], str]:
@@ -196,7 +186,7 @@ class FileSource:
         return True
 
     def _check_length(self, total: int) -> None:
-        """Note how long the file was, and tell if that is not what its header claims."""
+        """Note how long the file was, and report it if its header claims another length."""
         with self._lock:
             if self._decoder.closed:
                 return

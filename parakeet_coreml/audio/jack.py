@@ -15,7 +15,7 @@ SHARED = Path("/dev/shm")  # noqa: S108  that is where JACK keeps it
 
 
 def unlock(shared: Path = SHARED, maps: Path = Path("/proc/self/maps")) -> str:
-    """Remove the table if this process hangs in it; return what to tell the user, or nothing.
+    """Remove the table if this process hangs in it; return a message for the user, or nothing.
 
     The table is in a process's memory only while it is being opened. It stays where a server may
     use it.

@@ -65,7 +65,7 @@ LATE = 0.5
 """Seconds of sound that may be under way at any moment."""
 
 STALL_WARNING = 1.5
-"""Seconds without samples after which the user is told."""
+"""Seconds without samples after which the user is warned."""
 
 STOP_LIMIT = 0.2
 """Seconds that `stop` waits at least for samples which the device still holds."""
@@ -107,7 +107,7 @@ class Microphone:
         """What it gives, in Hz, where it was given up because that is not `rate`."""
         self.channels = 1
         self.seconds = 0.0
-        """None of it is there before it was heard."""
+        """None of it is there before it was recorded."""
         self.name = ""
         self.poll = POLL
         """Seconds after which sound is handed over; at once after `stop`."""
@@ -127,7 +127,7 @@ class Microphone:
         """When its newest samples arrived."""
         self._devices = (device,) if isinstance(device, str) else device or ()
         self.channel: int | None = None
-        """The one that is heard, from 1; None leaves it to the system to make one of them."""
+        """The one that is recorded, from 1; None leaves it to the system to make one of them."""
         self._opened = 1  # channels
         self._warn = warn
         self._begun: Callable[[], None] | None = begun
@@ -280,7 +280,7 @@ class Microphone:
             self._judge_clock()
             if overflowed and sys.platform == "darwin":
                 # There the flag also says that a cycle of Core Audio was late, which loses nothing
-                # (kAudioDeviceProcessorOverload): what is missing the count will tell.
+                # (kAudioDeviceProcessorOverload): the count of samples will show what is missing.
                 self._judged = now + SETTLED
             elif overflowed:
                 self._fill(time.monotonic())

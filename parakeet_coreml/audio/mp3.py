@@ -1,7 +1,8 @@
 """How long an MP3 says it is. Pure.
 
-Only a Xing, Info or VBRI frame at the start tells; without one, libsndfile takes the first frame's
-bitrate for that of all, and with one, it reads no further than that says: not what was joined on.
+Only a Xing, Info or VBRI frame at the start gives the length; without one, libsndfile takes the
+first frame's bitrate for that of all, and with one, it reads no further than that: not what was
+joined on.
 
 Sources: ISO/IEC 11172-3 2.4.1; the Xing header of the Xing Technology SDK; ID3v2.4 3.1.
 """
@@ -39,7 +40,7 @@ def frame_length(head: bytes) -> int:
 
 
 def begins(head: bytes) -> bool:
-    """Tell whether these bytes begin with two MPEG frames: one could be chance."""
+    """Return whether these bytes begin with two MPEG frames: one could be chance."""
     length = frame_length(head)
     return bool(length) and bool(frame_length(head[length : length + 4]))
 
@@ -86,7 +87,7 @@ def _measure(frame: bytes) -> int | None:
 
 
 def is_measured(peek: Peek, size: int) -> bool:
-    """Tell whether the start of an MP3 file of `size` bytes says truly how long all of it is."""
+    """Return whether the start of an MP3 file of `size` bytes says truly how long all of it is."""
     first = _first_frame(peek, 0)
     if first is None:
         return True  # libsndfile may know better

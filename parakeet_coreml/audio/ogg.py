@@ -45,7 +45,7 @@ class Pages:
         self.more = True
         """Whether another stream begins behind the one that was given last."""
         self.whole = False
-        """Whether the last page was there and said that it is the last."""
+        """Whether the last page was there and is marked as the last."""
 
     def link(self) -> Iterator[bytes]:
         """Yield the pages of one stream, and whatever follows that is none."""

@@ -36,7 +36,7 @@ ENCODINGS = tuple(_TYPES)
 class PcmSource:
     """Sound from a pipe, socket, terminal or file that is open already.
 
-    It is raw mono PCM unless its first bytes are those of a sound file: heard as PCM, that would be
+    It is raw mono PCM unless its first bytes are those of a sound file: read as PCM, that would be
     noise in which a model finds words. The descriptor stays the caller's: `close` does not close
     it. Raises `UsageError` for a rate outside 8 to 384 kHz or an unknown encoding.
     """

@@ -19,8 +19,8 @@ from parakeet_coreml.threads import Thread
 SEARCH_LIMIT = 2.0
 """Seconds that leaving waits for PortAudio's search, which takes 0.1 and may never end."""
 
-TELL = 5.0
-"""Seconds after which, and again, a person is told that a microphone is still opening."""
+REMIND = 5.0
+"""Seconds after which, and again, a warning says that a microphone is still opening."""
 
 _loading = threading.Lock()
 _given_up = threading.Event()
@@ -33,7 +33,7 @@ def within(
 ) -> _T:
     """Run an action on a daemon thread; raise `NoDeviceError` if it does not end in time.
 
-    `waiting` is told every `TELL` seconds how long it has been.
+    `waiting` is called every `REMIND` seconds with how long it has been.
     """
     answers: list[_T | ParakeetError] = []
     done = threading.Event()
@@ -49,8 +49,8 @@ def within(
     stderr = _stderr()
     Thread(target=run, name="microphone-open").start()
     waited = 0.0
-    while not done.wait(min(TELL, seconds - waited)) and waited + TELL < seconds:
-        waited += TELL
+    while not done.wait(min(REMIND, seconds - waited)) and waited + REMIND < seconds:
+        waited += REMIND
         waiting(waited)
     if not done.is_set():
         os.dup2(stderr, 2)
@@ -109,7 +109,7 @@ def preload() -> None:
     """Let PortAudio look for its devices on a daemon thread; no microphone is opened.
 
     It takes most of the time up to the first sample and needs no Python meanwhile, so that the
-    other imports come for nothing. What fails here fails again, and is told, in `open`.
+    other imports come for nothing. What fails here fails again, and is reported, in `open`.
     """
     # What sounddevice imports itself, first and here: two threads that import at once hand the
     # interpreter to and fro, and each waits for it up to 5 ms every time.
@@ -122,7 +122,7 @@ def preload() -> None:
             library()
 
     if sys.stderr is not None:
-        # Meanwhile fd 2 is mute (see `_stderr`), and a refusal of the options must be heard.
+        # Meanwhile fd 2 is mute (see `_stderr`), and a refusal of the options must be seen.
         sys.stderr = os.fdopen(
             os.dup(_stderr()), "w", buffering=1, encoding="utf-8", errors="backslashreplace"
         )

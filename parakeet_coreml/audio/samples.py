@@ -28,10 +28,10 @@ MODEL_WINDOW = 15 * SAMPLE_RATE
 """Longest window a Parakeet package takes: 15 s."""
 
 MIN_RATE, MAX_RATE = 8_000, 384_000
-"""Sample rates we accept, in Hz; outside, soxr can hang or a header is lying."""
+"""Sample rates we accept, in Hz; outside, soxr can hang or a header is wrong."""
 
 MAX_CHANNELS = 32
-"""Channels we accept in a file; more means a lying header."""
+"""Channels we accept in a file; more means a wrong header."""
 
 
 def to_samples(seconds: float) -> int:

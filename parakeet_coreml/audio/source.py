@@ -34,7 +34,7 @@ class Source(Protocol):
         ...
 
     def stop(self, tail: float = 0.0) -> None:
-        """End `tail` seconds from now; what was heard before still comes.
+        """End `tail` seconds from now; what was recorded before still comes.
 
         From any thread, returns at once. Only what plays at its own pace has a tail.
         """

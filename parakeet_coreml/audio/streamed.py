@@ -1,4 +1,4 @@
-"""A sound file that comes through a pipe, told from raw PCM by its first bytes."""
+"""A sound file that comes through a pipe, distinguished from raw PCM by its first bytes."""
 
 import itertools
 from collections.abc import Callable, Iterator
@@ -8,12 +8,12 @@ from numpy.typing import NDArray
 
 from parakeet_coreml.audio import mp3, ogg
 from parakeet_coreml.audio.containers import Layout, kind_of, layout, names_chunk, unclaimed_flac
-from parakeet_coreml.audio.decoder import ENDLESS, Decoder, Pump, Stream, unreadable
+from parakeet_coreml.audio.decoder import ENDLESS, Decoder, Pump, Stream, read_on, unreadable
 from parakeet_coreml.audio.source import Warn
 from parakeet_coreml.errors import StorageError
 
 SNIFFED = 12
-"""Bytes that tell a sound file: 6 ms of raw PCM at 16 kHz."""
+"""Bytes that identify a sound file: 6 ms of raw PCM at 16 kHz."""
 
 FRAMES = 4_096
 """Bytes that hold two MPEG frames, looked at only where the first two bytes begin one."""
@@ -159,19 +159,10 @@ def _links(
 
 
 def _blocks(decoder: Decoder, name: str) -> Iterator[NDArray[np.float32]]:
-    size, total = max(1, round(decoder.rate * BLOCK)), 0
+    """Yield what a decoder reads, and close it."""
+    size = max(1, round(decoder.rate * BLOCK))
     try:
-        while True:
-            block, problem = decoder.read(size)
-            total += len(block)
-            if len(block):
-                yield block
-            if problem:
-                raise StorageError(
-                    f"{name!r} cannot be read beyond {total / decoder.rate:.1f} s: {problem}"
-                )
-            if len(block) < size:
-                break
+        total = yield from read_on(decoder.read, size, decoder.rate, name)
         claimed = decoder.frames
         if decoder.format == "FLAC" and claimed is not None and total < claimed:
             raise StorageError(

@@ -60,7 +60,7 @@ WORK = ("features", "encoder", "search", "predictor", "joint")
 
 @dataclass(frozen=True, slots=True)
 class Hypothesis:
-    """What a backend heard in one window: tokens in the decoder's order."""
+    """What a backend decoded in one window: tokens in the decoder's order."""
 
     tokens: tuple[Token, ...] = ()
     work: Work | None = field(default=None, compare=False)
@@ -82,7 +82,7 @@ class Term:
     text: str
     """As it is to be written, words parted by single spaces."""
     spoken: str = ""
-    """As the model would write what it hears; empty where that is `text`."""
+    """As the model would transcribe it; empty where that is `text`."""
     weight: float = 1.0
     """Times the boost."""
     place: str = ""

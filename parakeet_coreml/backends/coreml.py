@@ -44,7 +44,7 @@ JOINTS = ("JointDecisionv3", "JointDecision")
 VOCABULARIES = ("parakeet_vocab.json", "vocab.json")
 
 COLD = 3.0
-"""Seconds of loading from which on something was compiled, for Core ML does not tell: reported are
+"""Seconds of loading from which on something was compiled, which Core ML does not say: reported are
 0.2 to 0.9 s with what an earlier load left, and 3.5 to 108 s without."""
 
 Step = NDArray[np.float32]
@@ -174,7 +174,7 @@ class CoreMLNetworks:
         return decision
 
     def check(self, model: str) -> None:
-        """Run everything once: that warms up, and tells whether the programs fit each other.
+        """Run everything once: that warms up, and shows whether the programs fit each other.
 
         Raises `ModelUnusableError`.
         """

@@ -147,7 +147,7 @@ class MLXNetworks:
         return Prediction(output.astype(self._type), (h.astype(self._type), c.astype(self._type)))
 
     def joint(self, ahead: Frames, prediction: Prediction, /) -> Decision:
-        """Judge `ahead[0]`, frames of shape (n, D), and keep what is told of those behind it.
+        """Judge `ahead[0]`, frames of shape (n, D), and keep the results for those behind it.
 
         Raises `BackendFailedError` at a NaN or infinity.
         """
@@ -157,7 +157,7 @@ class MLXNetworks:
         return prediction.judged.at(len(ahead))
 
     def check(self, folder: Path) -> None:
-        """Run everything once: that warms up, and tells whether the parts fit each other.
+        """Run everything once: that warms up, and shows whether the parts fit each other.
 
         Raises `ModelUnusableError`.
         """
@@ -214,7 +214,7 @@ def _read_model(config: Mapping[str, Any], path: Path) -> Model:
 def _check_kind(model: Model) -> None:
     """Refuse another kind of model, and one made for other features than ours."""
     if not isinstance(model, ParakeetTDT):
-        raise ValueError("not a token-and-duration transducer")  # noqa: TRY004  told with the rest
+        raise ValueError("not a token-and-duration transducer")  # noqa: TRY004  reported with the rest
     front, factor = model.preprocessor_config, model.encoder_config.subsampling_factor
     if (front.sample_rate, front.features, factor) != (SAMPLE_RATE, BINS, SUBSAMPLING):
         raise ValueError(f"made for {front.features} bins at {front.sample_rate} Hz")

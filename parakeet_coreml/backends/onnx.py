@@ -167,7 +167,7 @@ class OnnxNetworks:
         return Prediction(token, previous.after)
 
     def joint(self, ahead: Frames, prediction: Prediction, /) -> Decision:
-        """Judge `ahead[0]`, frames of shape (n, D), and keep what is told of those behind it.
+        """Judge `ahead[0]`, frames of shape (n, D), and keep the results for those behind it.
 
         Raises `BackendFailedError` at a NaN or infinity.
         """
@@ -177,7 +177,7 @@ class OnnxNetworks:
         return prediction.judged.at(len(ahead))
 
     def check(self, folder: Path) -> None:
-        """Run everything once: that warms up, and tells whether the two graphs fit each other.
+        """Run everything once: that warms up, and shows whether the two graphs fit each other.
 
         Raises `ModelUnusableError`.
         """
@@ -248,7 +248,7 @@ def _check_vocab(vocab: Vocab, blank: int | None, folder: Path) -> int:
 
 
 def _check_bins(shape: list[int | str | None]) -> None:
-    """Compare the features a graph wants with ours; sizes left open are told apart by `check`."""
+    """Compare the features a graph wants with ours; sizes left open are found by `check`."""
     match shape:
         case [_, int(bins), _] if bins != BINS:
             raise ModelUnusableError(f"the encoder wants {bins} mel bins, not {BINS}", HINT)

@@ -1,4 +1,4 @@
-"""A backend that says what it is told, or hears tones as words: tests and demos without a model.
+"""Returns scripted words, or decodes tones as words: a backend for tests and demos without a model.
 
 The script is a JSON file in one of two forms. Windows by number:
 
@@ -11,7 +11,7 @@ or sine bursts by frequency in Hz:
     {"tones": {"440": "one", "620": "two"}, "delay_s": 0.1,
      "failures": {"3": {"how": "hang"}}}
 
-What the edge of a window leaves of a tone is not heard if it is shorter than 60 ms. Both forms
+What the edge of a window leaves of a tone is not decoded if it is shorter than 60 ms. Both forms
 take `load_s` (seconds to load) and `load_fail`. A failure strikes as often as `attempts` says,
 restarts of the worker included.
 """

@@ -105,7 +105,7 @@ def _steps(recording: Recording, stage: str, whole: Interval) -> list[Interval]:
 def beside(recording: Recording) -> list[Interval]:
     """Return what overlapped the path: the model's loading, and each window.
 
-    When a window was decoded ahead of need is not told, so those are no part of it.
+    When a window was decoded ahead of need is not reported, so those are no part of it.
     """
     found = []
     model = recording.stages.get("model")

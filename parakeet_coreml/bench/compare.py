@@ -30,7 +30,7 @@ def compare(first: Results, second: Results, scorer: Scorer) -> str:
 
 
 def _words(one: Finding, other: Finding, seed: int) -> list[list[str]]:
-    """Compare on the recordings that both heard, resampled together."""
+    """Compare on the recordings that both transcribed, resampled together."""
     names = sorted(one.errors.keys() & other.errors.keys())
     if not names or one.wer is None or other.wer is None:
         return []

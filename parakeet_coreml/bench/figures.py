@@ -135,8 +135,8 @@ def _estimate(value: float, draws: np.ndarray[tuple[int, ...], np.dtype[np.float
 def confirmed_latency(arrivals: Sequence[tuple[float, float]]) -> float | None:
     """Return the mean ms that the words on the screen are behind the voice; None for no arrival.
 
-    `arrivals` are ms of audio heard when a line came, and ms of audio its words reach to. After
-    OpenBench: the mean of heard - covered just before each line and just after it.
+    `arrivals` are ms of audio recorded when a line came, and ms of audio its words reach to. After
+    OpenBench: the mean of recorded - covered just before each line and just after it.
     """
     behind, covered = list[float](), 0.0
     for heard, reached in arrivals:

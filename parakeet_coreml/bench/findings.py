@@ -41,7 +41,7 @@ class Finding:
     """What went wrong, run by run."""
     wer: Estimate | None
     errors: dict[str, Errors]
-    """Of each recording that was heard to its end, read as a file."""
+    """Of each recording that was transcribed to its end, read as a file."""
     heard: dict[str, str]
     speed: float | None
     """Seconds of audio per second of decoding, one window at a time."""
@@ -138,7 +138,7 @@ def _speed(files: Sequence[Row]) -> float | None:
 
 
 def pairs(findings: Sequence[Finding], scorer: Scorer, seed: int) -> list[Pair]:
-    """Return every two variants that heard some of the same recordings."""
+    """Return every two variants that transcribed some of the same recordings."""
     found = []
     for first, second in combinations(findings, 2):
         both = sorted(first.errors.keys() & second.errors.keys())

@@ -101,7 +101,7 @@ def _whole(timing: Line) -> bool:
 
 
 def _measured(figures: object, needed: tuple[str, ...]) -> bool:
-    """Tell whether figures have what is drawn of them, all in numbers."""
+    """Return whether figures have what is drawn of them, all in numbers."""
     if not isinstance(figures, dict):
         return False
     drawn = (*needed, *(key for key in figures if key.endswith(("_ms", "_calls"))))

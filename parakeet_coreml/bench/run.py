@@ -36,7 +36,7 @@ def program() -> list[str]:
 
 
 def run(task: Task, recorder: Sequence[str]) -> dict[str, Any]:
-    """Carry out one run and return its row: what was heard, the figures, the lines."""
+    """Carry out one run and return its row: the transcript, the figures, the lines."""
     if task.stop is None:
         return _Spawn(task, recorder).row(["--input", str(task.utterance.path)], None)
     with tempfile.TemporaryDirectory() as folder:
@@ -150,7 +150,7 @@ class _Spawn:
         return next(fitting, None)
 
     def _figures(self) -> dict[str, float | None]:
-        """Return what the lines tell; None where it was not measured."""
+        """Return what the lines contain; None where it was not measured."""
         model, timing, done = self._of("ready", "model"), self._of("timing"), self._of("done")
         total = timing.get("windows") if timing else None
         live = self._task.stop is not None

@@ -13,7 +13,7 @@ NORMALISERS = ("english", "basic")
 
 
 class Scorer:
-    """Compares what was heard with what was said, both normalised."""
+    """Compares transcripts with their references, both normalised."""
 
     def __init__(self, normaliser: str) -> None:
         kind = EnglishTextNormalizer if normaliser == "english" else BasicTextNormalizer

@@ -33,7 +33,7 @@ MEASURES: dict[str, Callable[[Recording], float | None]] = {
     "stop to the host has it": _between("stop", "received"),
     "decoding of a window": _per_window,
 }
-"""What the table has of each recording, in ms; from the program's start where no key was told."""
+"""What the table has of each recording, in ms; from the start where no key press was given."""
 
 
 def table(recordings: Iterable[Recording]) -> str:

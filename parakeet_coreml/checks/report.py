@@ -42,7 +42,7 @@ class Problem:
 
     @classmethod
     def of(cls, error: ParakeetError, *, blocking: bool = True) -> "Problem":
-        """Return the problem that an error tells of."""
+        """Return the problem that an error describes."""
         return cls(error.name, error.exit_code, error.message, runnable(error.hint), blocking)
 
 

@@ -25,7 +25,7 @@ class Report:
     """What happened; the fields are the keys of the JSON object, null where it did not come to it.
 
     Times in ms. `ready_ms` counts from the start of the worker process to its being loaded, and
-    `load_ms` the loading alone, as `ready` tells it.
+    `load_ms` the loading alone, as `ready` reports it.
     """
 
     schema: int = SCHEMA

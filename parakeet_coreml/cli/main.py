@@ -33,7 +33,7 @@ Exit codes:
  11  microphone silent               24  download failed
  12  microphone lost                 30  output lost
  13  transcription too far behind    31  disk error
- 40  did not end when told to        130, 143  left at once
+ 40  did not end when asked to       130, 143  left at once
 """
 
 
@@ -129,7 +129,7 @@ def main() -> None:
 @recording_options
 @click.pass_obj
 def progressive_record(waterfall: Waterfall, /, t0: float | None, **settings: Any) -> int:  # noqa: ANN401  click checks them
-    """Record and transcribe until told to stop; one JSON line per chunk on stdout.
+    """Record and transcribe until stopped; one JSON line per chunk on stdout.
 
     Stop with a line `stop` on stdin, by closing stdin, or with Ctrl-C: what was said is still
     transcribed, and the last line is always `done`. `cancel` or a second Ctrl-C leaves at once.
@@ -185,7 +185,7 @@ def warm(*, as_json: bool, **chosen: Any) -> int:  # noqa: ANN401  click checks 
       schema             1; new keys do not change it
       exit_code          0, or as `error` says
       backend, model, compute_units, runtime, directory
-      load_ms            loading, as a recording's `ready` line tells it
+      load_ms            loading, as a recording's `ready` line reports it
       ready_ms           from the start of its process until it is loaded
       window_ms          length of the noise
       first_window_ms, second_window_ms
@@ -224,7 +224,7 @@ def doctor(
 
     Exit code 0 if a recording from the microphone with these options would work, else the one it
     would end with. Opens no microphone and no socket and writes no file; whether the system lets
-    this program listen only a recording can tell, and whether a model loads, `warm`.
+    this program listen only a recording can show, and whether a model loads, `warm`.
 
     \b
     --json prints one object:

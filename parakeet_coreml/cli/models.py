@@ -97,7 +97,7 @@ def list_(*, as_json: bool, models_dir: Path | None) -> None:
 
     The states: installed, partial (a download was interrupted: `models download` goes on with it),
     damaged, missing. Names and sizes are looked at, no contents: that is `models verify`. What does
-    not fit this machine, and what is wrong with an encoder, is said below the table, on stderr.
+    not fit this machine, and what is wrong with an encoder, is written below the table, on stderr.
     """
     root = absolute(models_dir or default_models_dir())
     rows = [*_rows(root)]

@@ -174,7 +174,7 @@ _RECORDING_OPTIONS = (
 
 
 class Recording(click.Command):
-    """A command whose help tells what is for debugging under a heading of its own."""
+    """A command whose help lists what is for debugging under a heading of its own."""
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the options, and then those."""

@@ -35,7 +35,7 @@ def begin(*, records: bool) -> None:
 
 
 def orphaned() -> bool:
-    """Tell whether who started this process has gone.
+    """Return whether who started this process has gone.
 
     That it went before our first instruction shows in its stand-in: one of another session, though
     this process leads none of its own (`setsid` makes it lead one). Who ignores hang-ups, as under

@@ -11,7 +11,7 @@ from parakeet_coreml.errors import OutputLostError
 STDIN, STDOUT, STDERR = 0, 1, 2
 
 MOST = 1500
-"""Characters said at once: what a frozen reader may miss of one message."""
+"""Characters written at once: what a frozen reader may miss of one message."""
 
 
 def secure_stdio() -> None:
@@ -86,5 +86,5 @@ def _plain(line: str) -> str:
 
 
 def is_terminal(fd: int) -> bool:
-    """Tell whether a person sees what is written there, on a screen that can redraw a line."""
+    """Return whether a person sees what is written there, on a screen that can redraw a line."""
     return os.isatty(fd) and os.environ.get("TERM", "dumb") != "dumb"

@@ -37,7 +37,7 @@ GONE = select.POLLERR | select.POLLHUP
 
 
 def _reader_gone(fd: int) -> bool:
-    """Tell whether nobody reads a descriptor any more.
+    """Return whether nobody reads a descriptor any more.
 
     A Mac reports a hang-up only where a readiness is asked for (xnu's poll_nocancel), and asked
     together with others a pipe that can be written would wake us all the time: so it is asked
@@ -49,7 +49,7 @@ def _reader_gone(fd: int) -> bool:
 
 
 def takes_commands() -> bool:
-    """Tell whether stdin is a pipe or socket: only then is its end a command to stop."""
+    """Return whether stdin is a pipe or socket: only then is its end a command to stop."""
     mode = os.fstat(STDIN).st_mode
     return stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)
 

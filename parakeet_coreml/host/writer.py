@@ -37,7 +37,7 @@ class Writer:
             self._alone = True
 
     def put(self, line: bytes, *, droppable: bool = False) -> bool:
-        """Queue a line and tell whether it was: a droppable one is not while the reader is slow."""
+        """Queue a line, return whether it was: a droppable one is not while the reader is slow."""
         with self._changed:
             taken = not self.lost and not (droppable and len(self._lines) >= QUEUE_SOFT)
             if taken:

@@ -60,7 +60,7 @@ class Put(Protocol):
     """Takes one complete line, and whether it may be left out for a slow reader."""
 
     def __call__(self, line: bytes, *, droppable: bool = False) -> bool:
-        """Queue the line and tell whether it was; never blocks."""
+        """Queue the line and return whether it was; never blocks."""
 
 
 def parse_events(names: str) -> frozenset[str]:
@@ -130,7 +130,7 @@ class JsonLines:
         return " ".join(filter(None, self._texts))
 
     def wants(self, event: str) -> bool:
-        """Tell whether an opt-in event was asked for."""
+        """Return whether an opt-in event was asked for."""
         return event in self._events
 
     def event(self, event: str, **fields: Value) -> None:

@@ -40,7 +40,7 @@ class Text:
         """Rows of the terminal that may be drawn over."""
 
     def wants(self, event: str) -> bool:
-        """Tell which events a person sees here: live words and the level, on a screen."""
+        """Return which events a person sees here: live words and the level, on a screen."""
         return self._screen is not None and event in {"partial", "level"}
 
     def event(self, event: str, **fields: Value) -> None:

@@ -86,7 +86,7 @@ class ChunkLine(TypedDict):
 
 
 class ErrorLine(TypedDict):
-    """A failure, told at once. Chunks for what was captured before may follow, then `done`."""
+    """A failure, reported at once. Chunks for what was captured before may follow, then `done`."""
 
     type: Literal["error"]
     code: Annotated[str, {"examples": [*ERRORS]}, "Stable; more may be added."]
@@ -150,7 +150,7 @@ class CaptureReadyLine(TypedDict):
 
 
 class ModelReadyLine(TypedDict):
-    """With --events ready: the model is loaded; what was said before is not lost."""
+    """With --events ready: the model is loaded; what was spoken before is not lost."""
 
     type: Literal["ready"]
     what: Literal["model"]

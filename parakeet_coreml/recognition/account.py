@@ -1,4 +1,4 @@
-"""Who is told what happens to a recording on its way, and where every sample of it went."""
+"""Callbacks for what happens to a recording on its way, and where every sample of it went."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,12 +22,12 @@ class Account:
     lost: int = 0
     """Samples whose window failed."""
     missed: Stretches = ()
-    """Speech in no window and no further attempt in which the model heard anything."""
+    """Speech in no window and no further attempt in which the model decoded anything."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listener:
-    """Who is told what happens on the way, from the thread where it happens."""
+    """Callbacks for what happens on the way, called from the thread where it happens."""
 
     heard: Callable[[Samples, int], None]
     """Sees each piece of audio live, with the sample it starts at."""

@@ -1,7 +1,7 @@
 """Words that are longer than an overlap: taken apart where windows meet, and put together. Pure.
 
 Digits carry no mark that opens a word, and neither do languages without spaces: a card number, or
-fifteen seconds of speech, is one word. No window hears the whole of it, so no rule that prints or
+fifteen seconds of speech, is one word. No window has the whole of it, so no rule that prints or
 holds whole words can keep it. Where a word crosses the whole overlap, both windows' words there
 are therefore compared letter by letter, whatever their marks say.
 """
@@ -32,7 +32,7 @@ REACH = 8 * FRAME
 def crosses(
     printed: Sequence[Word], held: Sequence[Word], later: Sequence[Word], start: int, stop: int
 ) -> bool:
-    """Tell whether a word crosses the overlap from `start` to `stop`, as either window heard it."""
+    """Return whether a word crosses the overlap from `start` to `stop`, in either window."""
     if not later or start >= stop:
         return False
     if held and held[0].inner:
@@ -61,14 +61,14 @@ def _same(word: Word, other: Word) -> bool:
 
 
 def _goes_on(word: Word, longer: Word, stop: int) -> bool:
-    """Tell whether the one is the beginning of the other, cut off by its window's end."""
+    """Return whether the one is the beginning of the other, cut off by its window's end."""
     key, whole = key_of(word.text), key_of(longer.text)
     near = abs(word.start - longer.start) <= REACH and longer.stop > stop
     return near and key != whole and whole.startswith(key)
 
 
 def with_whole_head(earlier: Sequence[Word], later: Sequence[Word], start: int) -> list[Word]:
-    """Put the whole word for the end of it that a window beginning inside it heard."""
+    """Put the whole word for the end of it that a window beginning inside it decoded."""
     head = later[0] if later else None
     if head is None or head.start > start + SLACK:
         return list(later)

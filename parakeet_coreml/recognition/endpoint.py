@@ -50,9 +50,9 @@ class Endpoint:
         self.pause: Pause | None = None
         """The frozen pause that is going on."""
         self.onset = self._at
-        """Sample where single ticks tell that the newest speech began."""
+        """Sample where, by single ticks, the newest speech began."""
         self.spoken = 0
-        """Sample after the newest speech as single ticks tell it; 0 before there was any."""
+        """Sample after the newest speech by single ticks; 0 before there was any."""
 
     @property
     def settles(self) -> int | None:

@@ -45,7 +45,7 @@ def levels_of(audio: Samples) -> Levels:
 
 
 def floor_of(levels: Levels) -> float:
-    """Return the level of the room: twice the 10th percentile, digital silence left out."""
+    """Return the level of the background: twice the 10th percentile, digital silence left out."""
     heard = np.sort(levels[levels > 0])
     if not len(heard):
         return FLOOR_MIN
@@ -87,7 +87,7 @@ def runs(indices: NDArray[np.int64], gap: int) -> list[tuple[int, int]]:
 
 
 def is_silence(audio: Samples) -> bool:
-    """Tell whether no voice can be in there, not even a whisper: all three measures agree.
+    """Return whether no voice can be in there, not even a whisper: all three measures agree.
 
     The bounds are far below quiet speech: whispering lies around RMS 0.002 with peaks of 0.011.
     """

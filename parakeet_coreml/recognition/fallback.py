@@ -1,11 +1,10 @@
-"""One window through a backend, again in other ways if it heard nothing where speech is.
+"""One window through a backend, again in other ways if it decoded nothing where speech is.
 
 Parakeet sometimes answers audible speech with nothing: the same audio half a second earlier, or
 with its length declared in full, decodes well. Each rung of the ladder is such an attempt.
 """
 
 import time
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -95,14 +94,6 @@ class Decoder:
         return results, replace(self, before=before, missing=missing)
 
 
-def decode_with_fallback(windows: Iterable[Window], backend: Backend) -> Iterator[Decoded]:
-    """Decode windows as they come."""
-    decoder = Decoder(backend)
-    for window in windows:
-        results, decoder = decoder.decode(window)
-        yield from results
-
-
 def _timed(window: Window, before: Window | None, backend: Backend) -> Decoded:
     """Decode one window, timed; a failure of the backend becomes part of the result."""
     if window.silent:
@@ -145,7 +136,7 @@ def _spoken(window: Window) -> bool:
 
 
 def _first_heard(window: Window, before: Window | None, backend: Backend) -> Hypothesis:
-    """Return the first attempt that hears something, times from the start of the recording."""
+    """Return the first attempt that decodes something, times from the start of the recording."""
     start, audio = _first_attempt(window, backend.max_samples)
     hypothesis = _clamped(backend.transcribe(audio).shifted(start), window)
     if hypothesis:
@@ -165,8 +156,8 @@ def _first_heard(window: Window, before: Window | None, backend: Backend) -> Hyp
 def _first_attempt(window: Window, most: int) -> Attempt:
     """Return the window itself, but for its ends.
 
-    Behind one to three seconds of dead silence within the declared length Parakeet hears partly or
-    wholly nothing, so a window ends with its last sound. A single word cut tight is heard better
+    Behind one to three seconds of dead silence within the declared length Parakeet decodes little
+    or nothing, so a window ends with its last sound. A single word cut tight is decoded better
     with a little noise around it.
     """
     alive = np.flatnonzero(energy.levels_of(window.audio) > DEAD)
@@ -179,7 +170,7 @@ def _first_attempt(window: Window, most: int) -> Attempt:
 
 
 def _filled(hypothesis: Hypothesis, window: Window, backend: Backend) -> Hypothesis:
-    """Look once more where speech was heard and no word: from a window that starts there.
+    """Try again where speech was found and no word decoded: from a window that starts there.
 
     Words of the second attempt only fill. Source: FluidAudio's decode of holes at seams (#761).
     """
@@ -195,7 +186,7 @@ def _filled(hypothesis: Hypothesis, window: Window, backend: Backend) -> Hypothe
     start = max(edges[index], hole[0][0] - LEAD)
     heard = backend.transcribe(window.audio[start - window.start :]).shifted(start)
     fill = [t for t in heard.tokens if t.start < hole[-1][1]]
-    # The rest of the word before the hole, and the word behind it, are heard a second time.
+    # The rest of the word before the hole, and the word behind it, are decoded a second time.
     if fill and index and _alike(tokens[index - 1], fill[0]):
         fill = fill[1:]
     if fill and index < len(tokens) and _alike(fill[-1], tokens[index]):
@@ -253,12 +244,12 @@ def _halves(window: Window, backend: Backend) -> Hypothesis:
 
 
 def _within(hypothesis: Hypothesis, window: Window) -> Hypothesis:
-    """Drop what was heard in the audio added before or after the window."""
+    """Drop what was decoded in the audio added before or after the window."""
     return Hypothesis(tuple(t for t in hypothesis.tokens if window.start <= t.start < window.stop))
 
 
 def _clamped(hypothesis: Hypothesis, window: Window) -> Hypothesis:
-    """Move what was heard in noise put around the window to its ends: nothing else was there."""
+    """Move what was decoded in noise put around the window to its ends: nothing else was there."""
     last = window.stop - 1
     tokens = (replace(t, start=min(max(t.start, window.start), last)) for t in hypothesis.tokens)
     return replace(hypothesis, tokens=tuple(tokens))

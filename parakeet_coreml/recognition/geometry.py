@@ -62,7 +62,7 @@ class Geometry:
         return cls(size, to_samples(overlap_seconds), to_samples(chunk_seconds), pause)
 
     def closes_line(self, stop: int) -> bool:
-        """Tell whether a line ends with the window that ends at `stop`, from the grid's start.
+        """Return whether a line ends with the window that ends at `stop`, from the grid's start.
 
         A chunk longer than a window ends with the first window that reaches its last sample.
         """

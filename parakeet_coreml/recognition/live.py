@@ -12,7 +12,7 @@ class Forecast:
 
     words: tuple[Word, ...] = ()
     stable: int = 0
-    """So many of them, from the first, are settled or were heard twice alike."""
+    """So many of them, from the first, are settled or were decoded twice alike."""
 
     def next(self, settled: Sequence[Word], open_words: Sequence[Word]) -> "Forecast":
         """Return what is forecast after one more decode: settled words, then those still open.
@@ -36,5 +36,5 @@ class Forecast:
 
 
 def after_line(held: Sequence[Word]) -> Forecast:
-    """Return the forecast behind a line: words heard but held back for the next one."""
+    """Return the forecast behind a line: words decoded but held back for the next one."""
     return Forecast(tuple(held))

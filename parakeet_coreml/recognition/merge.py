@@ -2,8 +2,8 @@
 
 Two windows share some audio, and inside it one *cut* is fixed by the audio alone. The earlier
 window prints its words up to its cut and holds back the rest. The later one resumes after the last
-printed word: behind the same word if it heard it (same letters, start within `REACH`), else at the
-first held word if it heard that, else at its first word centred after the cut. Held words are used
+printed word: behind the same word if it is there (same letters, start within `REACH`), else at the
+first held word if that is there, else at its first word centred after the cut. Held words are used
 only where the later window has nothing. Printed words never change, the decoder's order is never
 changed, and no word is made of pieces of two windows but one that crosses the whole overlap
 (`crossing`).
@@ -190,7 +190,7 @@ def _resume(seam: Seam, later: Sequence[Word], pairs: dict[int, int]) -> int:
 
 
 def _coincide(word: Word, other: Word) -> bool:
-    """Tell whether two words lie in the same place: only one of them was said."""
+    """Return whether two words lie in the same place: only one of them was said."""
     shared = min(word.stop, other.stop) - max(word.start, other.start)
     return 4 * shared >= 3 * max(word.stop - word.start, other.stop - other.start)
 

@@ -1,4 +1,4 @@
-"""What is heard live: levels, where speech starts and ends, and digital silence."""
+"""What is measured live: levels, where speech starts and ends, and digital silence."""
 
 import math
 from collections import deque
@@ -51,8 +51,8 @@ class LevelMeter:
     """Listens to the 16 kHz audio as it comes; costs next to nothing where nobody asked.
 
     `level` and `speaking` take the fields of those events, None where they are not wanted; `silent`
-    is told False once when the first `silent_after` samples are all zero, and True whenever `MUTED`
-    samples in a row are after there was sound.
+    is called with False once when the first `silent_after` samples are all zero, and with True
+    whenever `MUTED` samples in a row are after there was sound.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class LevelMeter:
         self._ticks = self._loud = self._quiet = 0
         self._in_speech = False
         self.sounded = False
-        """Whether anything but digital zeros was heard."""
+        """Whether anything but digital zeros arrived."""
 
     def heard(self, block: Samples, start: int) -> None:
         """Listen to one piece of audio that begins at sample `start`."""
@@ -106,17 +106,17 @@ class LevelMeter:
     def _look_for_sound(self, block: Samples, start: int) -> None:
         self.sounded = bool(block.any())
         if not self.sounded and start < self._silent_after <= start + len(block):
-            self._silent(False)  # noqa: FBT003  what `silent` is told
+            self._silent(False)  # noqa: FBT003  what `silent` takes
 
     def _look_for_mute(self, block: Samples) -> None:
-        """Tell each run of zeros that grows long, once; it may span many blocks."""
+        """Report each run of zeros that grows long, once; it may span many blocks."""
         sound = np.flatnonzero(block)
         edges = np.concatenate(([-1 - self._zeros], sound, [len(block)]))
-        told = self._zeros >= MUTED
-        lengths = np.diff(edges)[int(told) :] - 1
+        reported = self._zeros >= MUTED
+        lengths = np.diff(edges)[int(reported) :] - 1
         self._zeros = int(edges[-1] - edges[-2]) - 1
         for _ in range(int(np.count_nonzero(lengths >= MUTED))):
-            self._silent(True)  # noqa: FBT003  what `silent` is told
+            self._silent(True)  # noqa: FBT003  what `silent` takes
 
     def _listen(self, block: Samples, start: int) -> None:
         audio = np.concatenate((self._rest, block))
@@ -131,7 +131,7 @@ class LevelMeter:
         self._rest = audio[spans * LEVEL_SPAN :]
 
     def _follow(self, span: Samples, first: int) -> None:
-        """Tell where speech starts and ends, tick by tick."""
+        """Report where speech starts and ends, tick by tick."""
         for index, level in enumerate(energy.levels_of(span).tolist()):
             self._levels.append(level)
             if self._ticks % FLOOR_EVERY == 0:

@@ -26,8 +26,6 @@ class Line:
     """What one line of the protocol says."""
 
     words: tuple[Word, ...]
-    held: tuple[Word, ...]
-    """Words heard but held back for the next line."""
     start: int
     """Sample from which this line prints words."""
     stop: int
@@ -105,7 +103,7 @@ class _Lines:
     def run(self) -> Iterator[Line]:
         """Yield lines; the last one carries what was still held back.
 
-        A backend that is gone for good ends the recording, but not without the words already heard.
+        A backend that is gone for good ends the recording, but not without the words decoded.
         """
         gone: ParakeetError | None = None
         try:
@@ -161,7 +159,7 @@ class _Lines:
     def _line(self, stop: int) -> Line:
         words = in_turn(self._words, self._spoken)
         self._spoken = words[-1].stop if words else self._spoken
-        line = Line(tuple(words), self._seam.held, self._start, stop, self._elapsed)
+        line = Line(tuple(words), self._start, stop, self._elapsed)
         self._words, self._elapsed, self._start = [], 0.0, stop
         return line
 
@@ -218,7 +216,7 @@ class _Lines:
 
 
 def _book(account: Account, listener: Listener, result: Decoded) -> None:
-    """Book the new samples of a window, and tell its failure."""
+    """Book the new samples of a window, and report its failure."""
     window, known = result.window, account.decoded
     fresh = 0 if result.again else max(0, window.stop - known)
     account.decoded += fresh

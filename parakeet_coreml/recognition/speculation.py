@@ -81,7 +81,7 @@ class SpeculatingBackend:
         return self._backend.max_samples
 
     def transcribe(self, window: Samples, /) -> Hypothesis:
-        """Return what is remembered of these very samples, or what the backend hears.
+        """Return what is remembered of these very samples, or what the backend returns.
 
         Raises what the backend raises; while speculating only `DroppedError`.
         """
@@ -116,7 +116,7 @@ class SpeculatingBackend:
         speculate = self._backend.transcribe if supervisor is None else supervisor.speculate
         try:
             return speculate(window)
-        except ParakeetError as error:  # the real call will meet and tell it
+        except ParakeetError as error:  # the real call will meet and report it
             raise DroppedError from error
 
     @contextmanager
@@ -136,14 +136,14 @@ class SpeculatingBackend:
             self.asked, self.recalled, self.seconds = asked, recalled, seconds
 
     def allows(self, quiet: int | None) -> bool:
-        """Tell whether there is time for it: at `quiet` samples of pause, None in speech."""
+        """Return whether there is time for it: at `quiet` samples of pause, None in speech."""
         if self._typical > SLOW and (quiet is None or quiet < LONG_PAUSE):
             return False
         earned = SHARE * (time.monotonic() - self._started) + max(1.0, self._typical)
         return self._used + self._typical <= earned
 
     def work_waits(self) -> None:
-        """Tell that real work has come: it does not wait for ever behind a speculation."""
+        """Record that real work has come: it does not wait for ever behind a speculation."""
         supervisor, number = self._supervisor, self._number
         if supervisor is None or not self._speculating:
             return

@@ -6,7 +6,7 @@ context on both sides. Where lines end at pauses, a window ends with the speech 
 grid goes on from there. Counters are whole samples, never a clock.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -21,10 +21,10 @@ MIN_DECODE = SAMPLE_RATE // 10
 """Shorter recordings hold no word: 0.1 s."""
 
 FAINT = SAMPLE_RATE // 5
-"""So much faint sound that rises from the room may be a voice after all: 0.2 s."""
+"""So much faint sound that rises above the background may be a voice after all: 0.2 s."""
 
 SHORT = 2 * SAMPLE_RATE
-"""A recording this short may be one word without a pause to measure the room by."""
+"""A recording this short may be one word without a pause to measure the background by."""
 
 LEAD = SAMPLE_RATE // 2
 """Kept before the first sound of a line: soft beginnings lie below the floor. 0.5 s."""
@@ -167,7 +167,7 @@ class Chunker:
         return None if window.silent else window
 
     def _nothing_since(self, covered: int) -> bool:
-        """Tell whether what no window covers is silence, or the room behind speech."""
+        """Return whether what no window covers is silence, or background noise behind speech."""
         total, pause = self._tape.stop, self._endpoint.pause
         if pause is None:
             return energy.is_silence(self._tape.read(covered, total))
@@ -242,13 +242,3 @@ class Chunker:
         if last - first < energy.TICK:
             return stop - overlap // 2
         return first + energy.quietest(energy.levels_of(self._tape.read(first, last)))
-
-
-def into_windows(blocks: Iterable[Samples], geometry: Geometry) -> Iterator[Window]:
-    """Yield each window as soon as its last sample is there, then the last, end-aligned one."""
-    chunker = Chunker(geometry)
-    for block in blocks:
-        yield from chunker.push(block)
-    window = chunker.last()
-    if window is not None:
-        yield window

@@ -1,4 +1,4 @@
-"""What a recording hears: one source, or a microphone that is let go and opened again.
+"""What a recording captures: one source, or a microphone that is let go and opened again.
 
 `audio` runs on the thread `cut`; `stop`, `pause` and `resume` may come from any.
 """
@@ -23,7 +23,7 @@ if TYPE_CHECKING:  # NumPy must not load before the microphone runs
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Watcher:
-    """Who is told what becomes of the capture."""
+    """Callbacks for what becomes of the capture."""
 
     sounds: Callable[[Source, Onset], None]
     """The first sound of a source is there, or of one that was opened again."""

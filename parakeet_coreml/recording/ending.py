@@ -18,7 +18,7 @@ from enum import StrEnum
 from parakeet_coreml.errors import OutputLostError
 
 CAPTURE_LIMIT = 15.0
-"""Seconds a source may take to end after it was told to stop."""
+"""Seconds a source may take to end after a stop."""
 
 STUCK_LIMIT = 720.0
 """Seconds without any movement after a stop; above every limit that has an error of its own."""
@@ -33,7 +33,7 @@ class Phase(StrEnum):
 
     RECORDING = "recording"
     STOPPING = "stopping"
-    """Told to end; the rest is transcribed."""
+    """A stop was requested; the rest is transcribed."""
     DRAINING = "draining"
     """`done` is on its way to the reader."""
     LEFT = "left"
@@ -188,17 +188,17 @@ def _noted(ending: Ending, fact: Fact) -> Ending:
 
 
 def always(_ending: Ending, _fact: Fact) -> bool:
-    """Tell that the row holds in any case."""
+    """Return True: the row holds in any case."""
     return True
 
 
 def nothing_left(ending: Ending, _fact: Fact) -> bool:
-    """Tell whether an end was asked for, nothing is to decode, and no compile would be lost."""
+    """Return whether an end was asked for, nothing is to decode, and no compile would be lost."""
     return ending.needs_no_model and not ending.compiles
 
 
 def hung(ending: Ending, fact: Fact) -> bool:
-    """Tell whether a live source does not end (15 s), or nothing at all moves (720 s)."""
+    """Return whether a live source does not end (15 s), or nothing at all moves (720 s)."""
     if not isinstance(fact, Tick) or ending.stopped_at is None:
         return False
     # A source that can wait is held up by a slow model, and that has limits of its own.
@@ -208,7 +208,7 @@ def hung(ending: Ending, fact: Fact) -> bool:
 
 
 def unread(_ending: Ending, fact: Fact) -> bool:
-    """Tell whether not all was taken."""
+    """Return whether not all was taken."""
     return isinstance(fact, Drained) and not fact.whole
 
 
@@ -271,7 +271,7 @@ def table() -> str:
     rows = ["| in phase | fact | if | orders | then |", "|---|---|---|---|---|"]
     for rule in TABLE:
         said = (rule.when.__doc__ or "").splitlines()[0].rstrip(".")
-        condition = "" if rule.when is always else said.removeprefix("Tell whether ")
+        condition = "" if rule.when is always else said.removeprefix("Return whether ")
         cells = (
             ", ".join(rule.phases),
             f"`{rule.fact.__name__}`",

@@ -23,7 +23,7 @@ MAX_CHANNELS = 32
 """Of a file or a microphone."""
 
 MAX_BOOST = 4.0
-"""Beyond it terms are written that nobody said; the search caps what it adds besides."""
+"""Beyond it terms are written that nobody spoke; the search caps what it adds besides."""
 
 MAX_TAIL_MS = 1000
 """The longest that a microphone stays open after a stop."""
@@ -109,7 +109,7 @@ class Options:
 
     @property
     def channel_number(self) -> int | None:
-        """The channel to hear, from 1; None is all of them. Raises `UsageError`."""
+        """The channel to record, from 1; None is all of them. Raises `UsageError`."""
         if self.channel == "mix":
             return None
         number = int(self.channel) if self.channel in map(str, range(1, MAX_CHANNELS + 1)) else 0

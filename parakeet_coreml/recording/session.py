@@ -149,7 +149,7 @@ class Recording:
     # How it ends, from any thread
 
     def _happened(self, fact: ending.Fact) -> None:
-        """Tell a fact, and carry out what follows from it."""
+        """Pass on a fact, and carry out what follows from it."""
         with self._lock:
             self._ending, orders = self._ending.on(fact)
         for order in orders:
@@ -164,7 +164,7 @@ class Recording:
             self._worker.kill()
 
     def _say_deadline(self) -> None:
-        self._fail(DeadlineError("the recording did not end after it was told to"))
+        self._fail(DeadlineError("the recording did not end after a stop was asked for"))
         self._finished.set()
 
     def _refuse(self) -> None:
@@ -305,7 +305,7 @@ class Recording:
         self._report.event("partial", index=self._index, text=text, stable=stable, t_ms=to_ms(at))
 
     def _await_model(self) -> None:
-        """Wait for the model and tell that it is there; capture runs meanwhile."""
+        """Wait for the model and report it ready; capture runs meanwhile."""
         try:
             info = self._info if self._worker is None else self._worker.wait_ready()
         except ParakeetError as error:
@@ -313,7 +313,7 @@ class Recording:
                 return  # whatever became of it, nothing is left to be done
             self._stop(error.name)
             if isinstance(error, ModelUnusableError):
-                # Whole files that will not load, or damaged ones: only their hashes can tell.
+                # Whole files that will not load, or damaged ones: only their hashes can show it.
                 self._options.selection.verify()
             raise
         self._info, self._moved = info, time.monotonic()
@@ -352,7 +352,7 @@ class Recording:
         self._waterfall.mark("first_sample")
         self._notices.listening(source, onset, live=self._options.live)
 
-    # What is told, from any thread
+    # What is reported, from any thread
 
     def _warn(self, code: str, message: str) -> None:
         self._moved = time.monotonic()
@@ -363,7 +363,7 @@ class Recording:
         if self._refused is not None:
             return  # of what a refused call had begun, nothing fails: it is taken down
         if isinstance(error, UsageError) and self._writer.unused:
-            self._refused = error  # a stream, of which only the first bytes could tell
+            self._refused = error  # a stream, which only the first bytes could show
             self._over(self._finished)
             return
         self._happened(ending.Failed(error.name, error.exit_code))

@@ -114,11 +114,11 @@ def _check_channel(name: str, channel: int | None, channels: int) -> None:
 
 
 def _is_pipe(path: str) -> bool:
-    """Tell whether a path names what can be read only as it comes."""
+    """Return whether a path names what can be read only as it comes."""
     try:
         mode = os.stat(path).st_mode  # noqa: PTH116  pathlib would have to load
     except (OSError, ValueError):
-        return False  # said where it is opened
+        return False  # reported where it is opened
     return stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)
 
 

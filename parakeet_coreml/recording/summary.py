@@ -37,7 +37,7 @@ def silent(onset: Onset) -> dict[str, Value]:
 
 
 def left_of(source: Source, used: int, reason: str | None, *, live: bool) -> str:
-    """Return what is to be said of a source that was left after `used` samples; "" if nothing.
+    """Return what is to be reported of a source that was left after `used` samples; "" if nothing.
 
     What plays live is over when it is stopped, but a limit of seconds may come as a surprise.
     """
@@ -54,7 +54,7 @@ def left_of(source: Source, used: int, reason: str | None, *, live: bool) -> str
 
 
 def wordless(account: "Account", levels: "LevelMeter") -> str:
-    """Return what is to be said of sound that became no words; "" if nothing."""
+    """Return what is to be reported of sound that became no words; "" if nothing."""
     from parakeet_coreml.recognition.windows import length_of  # noqa: PLC0415  NumPy is there by now
 
     if account.missed:
@@ -90,7 +90,7 @@ def meta(
 
 
 def described(info: BackendInfo | None) -> dict[str, Value]:
-    """Return what is said of a loaded model; nothing before it is loaded."""
+    """Return what is reported of a loaded model; nothing before it is loaded."""
     if info is None:
         return {}
     fields: dict[str, Value] = {
@@ -125,7 +125,7 @@ def timing(
 
 
 def measuring(waterfall: Waterfall, event: Callable[..., None]) -> "Callable[[Decoded], None]":
-    """Return what takes each decoded window: its figures are added up, and told where wanted."""
+    """Return what takes each decoded window: its figures are added up, and emitted where wanted."""
 
     def measured(decoded: "Decoded") -> None:
         figures = window(decoded)

@@ -6,7 +6,7 @@
     kubectl = cube control
 
 One term a line, behind a tab its weight; left of ` = ` what is written, right of it how the model
-would write what it hears.
+would transcribe it.
 """
 
 import json

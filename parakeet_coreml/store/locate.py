@@ -68,7 +68,7 @@ Core ML's Encoder is not asked for: 110m has it fused into its Preprocessor.
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A model that is present, as far as names and sizes tell."""
+    """A model that is present, as far as names and sizes show."""
 
     name: str
     """Name for people: `v3`, `tiny-en`, or the folder's name."""

@@ -266,7 +266,7 @@ def test_a_healthy_microphone_leaves_no_thread(fake: Fake) -> None:
 
 
 def test_a_slow_opening_is_told_while_it_lasts(fake: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("parakeet_coreml.audio.portaudio.TELL", 0.1)
+    monkeypatch.setattr("parakeet_coreml.audio.portaudio.REMIND", 0.1)
     fake.open_when.clear()
     mic = fake.microphone(open_timeout=0.35)
     with pytest.raises(NoDeviceError, match="did not answer"):

@@ -119,7 +119,7 @@ def test_it_says_what_the_package_says(arguments: str, tmp_path: Path) -> None:
 
 
 def own(line: bytes) -> bool:
-    """Tell whether a row of `models list` is about what differs between the two."""
+    """Return whether a row of `models list` is about what differs between the two."""
     return line.startswith(b"{") and (b"tiny-en" in line or b'"backend":"mlx"' in line)
 
 

@@ -94,7 +94,7 @@ def processes_naming(text: str) -> list[int]:
 
 
 def eventually(what: Callable[[], bool], within: float = PATIENCE) -> bool:
-    """Tell whether something outside our reach becomes true in time."""
+    """Return whether something outside our reach becomes true in time."""
     limit = time.monotonic() + within
     while not what():
         if time.monotonic() > limit:

@@ -339,7 +339,7 @@ def test_odd_lines_are_told_and_change_nothing(start: Start, two_words: Path) ->
 
 
 def is_python_starting(pid: int) -> bool:
-    """Tell whether Python's own Ctrl-C handler is there, and our code not yet."""
+    """Return whether Python's own Ctrl-C handler is there, and our code not yet."""
     status = Path(f"/proc/{pid}/status").read_text()
     caught = int(status.partition("SigCgt:")[2].split()[0], 16)
     return bool(caught >> signal.SIGINT - 1 & 1) and not caught >> signal.SIGTERM - 1 & 1

@@ -7,7 +7,18 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sounds import DEFAULT, Listener, dictation, ears, noise, silence, spoken, tone, windows_of
+from sounds import (
+    DEFAULT,
+    Listener,
+    decode_with_fallback,
+    dictation,
+    ears,
+    noise,
+    silence,
+    spoken,
+    tone,
+    windows_of,
+)
 
 from parakeet_coreml.audio.samples import MODEL_WINDOW, SAMPLE_RATE, Samples, to_samples
 from parakeet_coreml.backends.base import Backend, Hypothesis, Token
@@ -19,7 +30,6 @@ from parakeet_coreml.recognition.fallback import (
     NOISE,
     SPOKEN,
     Decoded,
-    decode_with_fallback,
 )
 from parakeet_coreml.recognition.geometry import Geometry
 from parakeet_coreml.recognition.windows import Window

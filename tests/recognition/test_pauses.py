@@ -9,6 +9,7 @@ from sounds import (
     Spoken,
     cut_every,
     dictation,
+    into_windows,
     noise,
     silence,
     spoken,
@@ -18,7 +19,7 @@ from sounds import (
 
 from parakeet_coreml.audio.samples import SAMPLE_RATE, Samples, to_samples
 from parakeet_coreml.recognition.geometry import Geometry
-from parakeet_coreml.recognition.windows import Window, into_windows
+from parakeet_coreml.recognition.windows import Window
 
 AT_PAUSE = Geometry.of(15, 2, 600)
 

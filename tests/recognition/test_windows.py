@@ -12,6 +12,7 @@ from sounds import (
     ROOM,
     cut_every,
     dictation,
+    into_windows,
     noise,
     silence,
     spans_of,
@@ -25,7 +26,7 @@ from parakeet_coreml.audio.samples import SAMPLE_RATE, Samples, to_samples
 from parakeet_coreml.recognition import energy
 from parakeet_coreml.recognition.geometry import Geometry
 from parakeet_coreml.recognition.tape import MEMORY, Tape
-from parakeet_coreml.recognition.windows import Window, into_windows
+from parakeet_coreml.recognition.windows import Window
 
 
 def talk(seconds: float, *, until: float | None = None) -> Samples:

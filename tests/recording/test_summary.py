@@ -4,11 +4,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from sounds import decode_with_fallback
 
 from parakeet_coreml.audio.samples import SAMPLE_RATE
 from parakeet_coreml.backends.base import BackendInfo, BackendSpec, Hypothesis, Token, Work
 from parakeet_coreml.errors import BackendFailedError
-from parakeet_coreml.recognition.fallback import Decoded, decode_with_fallback
+from parakeet_coreml.recognition.fallback import Decoded
 from parakeet_coreml.recognition.windows import Window
 from parakeet_coreml.recording import summary
 from parakeet_coreml.timing import Waterfall

@@ -99,7 +99,7 @@ class Operation:
 
 
 class Name(str):
-    """Name of a value, told apart from text constants."""
+    """Name of a value, distinct from text constants."""
 
     __slots__ = ()
 

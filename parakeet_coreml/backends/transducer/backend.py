@@ -46,7 +46,7 @@ of six takes 1.1 to 1.2 times as long as one of one; of four or eight, speech to
 
 
 class Judged:
-    """What a joint said of `logits`' frames, shape (frames, n), beside one prediction.
+    """What a joint returned for `logits`' frames, shape (frames, n), beside one prediction.
 
     Of each the best token up to `blank` and the best duration behind it. Raises
     `BackendFailedError` at a NaN or infinity.

@@ -85,7 +85,7 @@ class Preferences:
 
 
 _MUTE = (
-    "the joint network of this form tells its choice alone: terms and scripts cannot be preferred;"
+    "the joint network of this form gives its choice alone: terms and scripts cannot be preferred;"
     " the onnx and mlx forms and Core ML's v3 and 110m can"
 )
 

@@ -59,7 +59,7 @@ class Decision:
     duration_index: int
     """Index into the model's durations, by its own logits alone."""
     candidates: Candidates | None = field(default=None, compare=False, repr=False)
-    """None where the network tells its choice alone."""
+    """None where the network returns its choice alone."""
 
 
 @dataclass(slots=True)

@@ -85,7 +85,7 @@ class WorkerBackend(Supervised):
         self._finished = 0  # windows answered or given up
         self._spent = 0  # restarts since the last window was finished
         self._slowest = 0.0  # seconds
-        with contextlib.suppress(BrokenError):  # `wait_ready` tries again and tells
+        with contextlib.suppress(BrokenError):  # `wait_ready` tries again and reports it
             self._start()
 
     @property
@@ -158,7 +158,7 @@ class WorkerBackend(Supervised):
             except BrokenError as error:
                 self._discard()
                 self._spent += 1  # a backend may try another way then
-                with contextlib.suppress(BrokenError):  # the next window tries again and tells
+                with contextlib.suppress(BrokenError):  # the next window tries again and reports it
                     self._start()
                 self._forgiven += 1
                 raise BackendFailedError(f"a speculation failed: {error}", HINT) from error

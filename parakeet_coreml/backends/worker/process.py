@@ -21,7 +21,7 @@ from parakeet_coreml.backends.worker.wire import (
 )
 
 PULSE = 0.25
-"""Seconds between two looks at whether `kill` was called; the pipe's end usually tells sooner."""
+"""Seconds between two looks at whether `kill` was called; the pipe's end mostly shows it sooner."""
 
 REAP = 5.0
 """Seconds until a killed process that stays is given up: only a stuck kernel call can hold it."""
@@ -51,7 +51,7 @@ class Process:
         return self._popen.pid
 
     def send(self, *parts: bytes | memoryview, until: float) -> None:
-        """Write the parts; the time limit, on the monotonic clock, is left to `receive` to tell."""
+        """Write the parts; the time limit, on the monotonic clock, is `receive`'s to report."""
         fd = self._requests.fileno()
         for part in parts:
             rest = memoryview(part)

@@ -61,7 +61,7 @@ def object_from(text: bytes) -> dict[str, object]:
 
 
 def hypothesis_from(answer: Mapping[str, object], *, seq: int, samples: int) -> Hypothesis:
-    """Return what was heard in the window of `seq`. Raises `BrokenError`, for an error too."""
+    """Return what was decoded in the window of `seq`. Raises `BrokenError`, for an error too."""
     if answer.get("seq") != seq:
         raise BrokenError("the worker answered something that was not asked")
     if "error" in answer:
