@@ -23,6 +23,9 @@ PAGES = ("README.md", "docs/HOSTS.md", "docs/TROUBLESHOOTING.md")
 
 MICROPHONE = "needs a microphone; tests/host records from one"
 INSTALL = "changes the machine; `make fresh` does it on a bare Debian"
+BY_HAND = (
+    "fetches from the index; tried by hand on Linux with pipx 1.18.4 and uv 0.13.9, 2026-11-27"
+)
 NETWORK = "fetches from the network; tests/store downloads from a server of its own"
 
 NOT_RUN = {
@@ -35,8 +38,8 @@ NOT_RUN = {
     "sudo apt install pulseaudio libasound2-plugins": INSTALL,
     "uv python install 3.13": "fetches a Python; not run",
     "pip install .": "build/smoke.sh installs the wheel where nothing else is",
-    "pipx install .": "not run: pipx calls pip",
-    "uv tool install .": "not run",
+    "pipx install .": BY_HAND,
+    "uv tool install .": BY_HAND,
     "parakeet-coreml progressive-record --model tiny-en --format text": MICROPHONE,
     "parakeet-coreml progressive-record --format text": MICROPHONE,
     "parakeet-coreml progressive-record --model tiny-en": MICROPHONE,
