@@ -74,7 +74,7 @@ def test_a_recording_tells_which_terms_were_written_and_where(tmp_path: Path) ->
     lines = [json.loads(line) for line in child.stdout.splitlines()]
     assert child.returncode == 0
     warned = {line["code"]: line["message"] for line in lines if line["type"] == "warning"}
-    assert set(warned) == {"vocabulary", "language"}
+    assert set(warned) - {"model_loading"} == {"vocabulary", "language"}  # on a busy machine
     assert "'ab' (line 4)" in warned["vocabulary"]
     assert "'çedilla' (line 5)" in warned["vocabulary"]
     terms = [term for line in lines for term in line.get("terms", ())]

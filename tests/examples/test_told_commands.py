@@ -3,6 +3,7 @@
 import re
 import shlex
 import shutil
+import sys
 import tomllib
 from collections.abc import Iterator
 
@@ -22,6 +23,9 @@ PAGES = ("README.md", "docs/HOSTS.md", "docs/TROUBLESHOOTING.md")
 
 MICROPHONE = "needs a microphone; tests/host records from one"
 INSTALL = "changes the machine; `make fresh` does it on a bare Debian"
+BY_HAND = (
+    "fetches from the index; tried by hand on Linux with pipx 1.18.4 and uv 0.13.9, 2026-11-27"
+)
 NETWORK = "fetches from the network; tests/store downloads from a server of its own"
 
 NOT_RUN = {
@@ -34,8 +38,8 @@ NOT_RUN = {
     "sudo apt install pulseaudio libasound2-plugins": INSTALL,
     "uv python install 3.13": "fetches a Python; not run",
     "pip install .": "build/smoke.sh installs the wheel where nothing else is",
-    "pipx install .": "not run: pipx calls pip",
-    "uv tool install .": "not run",
+    "pipx install .": BY_HAND,
+    "uv tool install .": BY_HAND,
     "parakeet-coreml progressive-record --model tiny-en --format text": MICROPHONE,
     "parakeet-coreml progressive-record --format text": MICROPHONE,
     "parakeet-coreml progressive-record --model tiny-en": MICROPHONE,
@@ -51,6 +55,20 @@ NOT_RUN = {
     "npm install ./examples/node-client": "below, in a folder of its own",
     'man "$(dirname "$(readlink -f "$(command -v parakeet-coreml)")")'
     '/../share/man/man1/parakeet-coreml.1"': "tests/build/test_pages.py asks groff",
+    **dict.fromkeys(
+        (
+            "examples/bash/dictate.sh --model tiny-en",
+            "PARAKEET_COREML=.venv/bin/parakeet-coreml examples/bash/dictate.sh",
+            "examples/bash/transcribe.sh *.wav",
+            "PARAKEET_COREML_MODEL=tiny-en examples/bash/transcribe.sh *.wav",
+            "node examples/node/dictate.mjs --model=tiny-en",
+            "python3 examples/python/dictate.py --model tiny-en",
+        ),
+        "tests/examples/test_terminal.py runs it, on sound files",
+    ),
+    "parakeet-coreml progressive-record | python3 examples/python/written.py": (
+        "tests/examples/test_written.py runs it, on lines"
+    ),
 }
 """Commands of the pages that `test_a_command_works` leaves out, and the reason."""
 
@@ -78,6 +96,13 @@ def told() -> Iterator[str]:
         for block in re.findall(r"^```sh\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
             yield from (re.sub(r"  +#.*", "", line).strip() for line in block.splitlines() if line)
 
+    for example in sorted((ROOT / "examples").rglob("*")):
+        if example.suffix in {".sh", ".mjs", ".py"}:
+            head = example.read_text(encoding="utf-8")[:1000]
+            for line in re.findall(r"^(?:# | \*)? {4,5}(\S.*)$", head, re.MULTILINE):
+                if re.search(r"examples/|parakeet-coreml ", line):
+                    yield re.sub(r"  +#.*", "", line).strip()
+
 
 def test_every_command_is_run_or_listed_as_not_run() -> None:
     assert set(told()) == RUN.keys() | NOT_RUN.keys()
@@ -93,6 +118,34 @@ def test_a_command_works(line: str, code: int | None, stage: Stage) -> None:
     assert "Traceback" not in done.stderr
     assert done.returncode in ({0, 10, 20} if code is None else {code}), done.stderr
     assert done.stdout or done.stderr or "COMPLETE" in line
+
+
+def block_of(page: str, language: str) -> str:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    (block,) = re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    return str(block)
+
+
+def test_the_readmes_program_in_python_prints_the_words(stage: Stage) -> None:
+    sample = ROOT / "parakeet_coreml" / "samples" / "speech.wav"
+    env = {"PARAKEET_COREML_BACKEND": "onnx", "PARAKEET_COREML_INPUT": str(sample)}
+    env["PYTHONPATH"] = str(ROOT)
+    done = stage.run(sys.executable, "-c", block_of("README.md", "python"), env=env)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("push the commit")
+
+
+def test_the_guides_program_for_node_shows_the_words(stage: Stage) -> None:
+    requires("Node", present=shutil.which("node") is not None)
+    modules = stage.folder / "node_modules" / "@parakeet"
+    modules.mkdir(parents=True)
+    (modules / "dictation").symlink_to(ROOT / "examples" / "node-client")
+    around = "const button = {}, { signal } = new AbortController(), show = console.log;\n"
+    program = stage.folder / "host.mjs"
+    program.write_text(around + block_of("docs/HOSTS.md", "js"), encoding="utf-8")
+    done = stage.run("node", program, env={"PARAKEET_COREML_INPUT": str(stage.speech)})
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == list(stage.words)
 
 
 def named_in_text() -> Iterator[tuple[str, str]]:
