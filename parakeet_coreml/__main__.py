@@ -37,8 +37,8 @@ def main() -> None:
         _run(command)
     except BaseException as error:
         code = lastwords.say(error)
-        if not lastwords.limit_of(error):
-            raise  # a bug: its traceback is wanted
+        if not lastwords.limit_of(error):  # a bug, whose traceback is wanted
+            sys.excepthook(type(error), error, error.__traceback__)
         _leave(code)
 
 
