@@ -79,10 +79,7 @@ def limit_of(error: BaseException | None) -> tuple[str, str] | None:
 
 
 def say(error: BaseException) -> int:
-    """Write what is owed, and to people which limit it was; returns the exit code.
-
-    That is 0 for a bug of a command that owes nothing: its traceback is still to be printed.
-    """
+    """Write what is owed, and to people which limit it was; returns the exit code."""
     limit = limit_of(error)
     line, words = _ERRORS[limit or BUG]
     owed = _debt.fd
@@ -93,7 +90,7 @@ def say(error: BaseException) -> int:
         if not _debt.code:
             _write(owed, line)
         _write(owed, _debt.done)
-    return (_debt.code or 1) if limit or owed >= 0 else 0
+    return _debt.code or 1
 
 
 def _write(fd: int, data: bytes) -> None:

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from portaudio_standin import Fake
 from pulse import PulseServer, remove_jack_table
+from support import hide_linux
 
 settings.register_profile(
     "dev", max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow]
@@ -26,6 +27,9 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("ci" if os.environ.get("CI") else "dev")
+
+if os.environ.get("PARAKEET_AS_MAC") == "1":
+    hide_linux()
 
 # A shell starts what it puts into the background deaf to Ctrl-C, and every program of a test would
 # inherit that; `nohup` makes what it starts deaf to a hang-up, which programs of ours keep to.

@@ -149,6 +149,10 @@ class PulseServer:
         """Let a microphone pause as its server may, or go on."""
         self._pactl("suspend-source", self.mics[name].source, str(int(suspended)))
 
+    def make_default(self, name: str) -> None:
+        """Name another microphone the default one."""
+        self._pactl("set-default-source", self.mics[name].source)
+
     def _pactl(self, *arguments: str) -> str:
         done = subprocess.run(
             ["pactl", *arguments], env=self.env, capture_output=True, text=True, check=True

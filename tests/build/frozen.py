@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from pulse import PulseServer
 from support import requires
@@ -238,6 +239,7 @@ def test_it_decodes_as_the_package_does(backend: str, tmp_path: Path) -> None:
 def test_with_a_microphone_every_library_is_the_bundles_or_the_systems_own(
     pulse: PulseServer, script: str
 ) -> None:
+    requires("/proc", present=Path("/proc/self/maps").exists())  # psutil reads there what is mapped
     command = [*FROZEN, "progressive-record", "--backend", "scripted", "--model", script]
     with subprocess.Popen(
         [*command, "--events", "ready"],
@@ -249,8 +251,9 @@ def test_with_a_microphone_every_library_is_the_bundles_or_the_systems_own(
         assert process.stdout is not None
         lines = [json.loads(process.stdout.readline()) for _ in range(2)]
         assert [line.get("what") for line in lines] == ["capture", "model"], lines
-        recorder, (worker,) = process.pid, children(process.pid)
-        programs = [Path(f"/proc/{pid}/exe").resolve() for pid in (recorder, worker)]
+        recorder = psutil.Process(process.pid)
+        (worker,) = recorder.children()
+        programs = [Path(each.exe()).resolve() for each in (recorder, worker)]
         mapped = libraries(recorder) | libraries(worker)
         process.send_signal(signal.SIGTERM)
     inside = PROGRAM.resolve().parent
@@ -270,12 +273,5 @@ def test_with_a_microphone_every_library_is_the_bundles_or_the_systems_own(
     assert not any(path.name.startswith("libasound.so") for path in map(Path, ours))
 
 
-def children(pid: int) -> list[int]:
-    tasks = Path(f"/proc/{pid}/task").iterdir()
-    return [int(child) for task in tasks for child in (task / "children").read_text().split()]
-
-
-def libraries(pid: int) -> set[Path]:
-    lines = Path(f"/proc/{pid}/maps").read_text().splitlines()
-    paths = {line.split(maxsplit=5)[5] for line in lines if len(line.split(maxsplit=5)) == 6}
-    return {Path(path) for path in paths if ".so" in path}
+def libraries(process: psutil.Process) -> set[Path]:
+    return {Path(each.path) for each in process.memory_maps() if ".so" in each.path}

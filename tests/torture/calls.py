@@ -18,6 +18,7 @@ import struct
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -59,6 +60,8 @@ class Lane:
         self._seen, self._library = folder / "seen", library
         self._env = dict(os.environ)
         self._server: PulseServer | None = None
+        self._played = threading.Event()
+        self._played.set()
         arguments: list[str | Path] = ["--events", "ready,warning", "--meta"]
         if what == "microphone":
             self._server = stack.enter_context(PulseServer())
@@ -85,13 +88,18 @@ class Lane:
         }
         if self._server:
             self._server.mic.drain()
+            while not self._played.wait(0.01):  # what a recorder before this one did not hear
+                self._server.mic.drain()
         ended = run(self._command, env=env, act=self._act)
         count, failed = struct.unpack("<qq", self._seen.read_bytes())
         return ended, count, bool(failed)
 
     def _act(self, child: "subprocess.Popen[bytes]", line: dict[str, Any]) -> None:
         if self._server and line["type"] == "ready" and line["what"] == "capture":
-            self._server.mic.play(self._sound).wait(20)
+            self._played = self._server.mic.play(self._sound)
+            while not self._played.wait(0.1):
+                if child.poll() is not None:
+                    return
             time.sleep(1.0)  # what the server and the recorder hold
             assert child.stdin is not None
             child.stdin.write(b"stop\n")

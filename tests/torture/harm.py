@@ -31,8 +31,8 @@ HANG = 60.0
 KINDS: list[type[ParakeetError]] = [ParakeetError, *ParakeetError.__subclasses__()]
 CODES = {kind.name: kind.exit_code for kind in KINDS}
 
-LIBRARIES = ("fdsem.c", "nanobind error")
-"""What libraries say that end the process themselves: libpulse's semaphores, soxr's binding."""
+LIBRARIES = ("fdsem.c", "nanobind error", "Not enough memory")
+"""What libraries say that end the process themselves: libpulse twice, and soxr's binding."""
 
 GOOD = ("whole", "told", "warned", "refused", "unread", "interpreter", "library")
 BAD = ("hang", "signal", "no done", "wrong code", "silent", "invented", "garbled")
@@ -105,12 +105,9 @@ def run(
 
 def judge(run: Run, *, words: str) -> str:
     """Return one of `GOOD`, or what is wrong: one of `BAD`, with more behind a colon."""
-    code = run.code
-    if code is None:
-        return "hang"
-    if code < 0:
-        library = next((name for name in LIBRARIES if name in run.errors), None)
-        return f"library: {library}" if library else f"signal: {-code}"
+    if without := _without_a_code(run):
+        return without
+    code = run.code or 0
     try:
         lines = run.fields()
     except ValueError:
@@ -124,6 +121,15 @@ def judge(run: Run, *, words: str) -> str:
     if not lines or lines[-1]["type"] != "done":
         return "refused" if code == 2 and told and not run.lines else f"no done: code {code}"
     return _judged(lines, code, words)
+
+
+def _without_a_code(run: Run) -> str:
+    """Return what is to be said of a process that left no exit code of ours; "" of any other."""
+    if run.code is None:
+        return "hang"
+    if library := next((name for name in LIBRARIES if name in run.errors), None):
+        return f"library: {library}"
+    return f"signal: {-run.code}" if run.code < 0 else ""
 
 
 def _is_before_us(errors: str) -> bool:
