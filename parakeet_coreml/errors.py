@@ -19,6 +19,7 @@ Names and exit codes are API: hosts map them. `message` says what happened in on
 what to do next. Programming mistakes stay `ValueError`.
 """
 
+import errno
 from typing import ClassVar
 
 
@@ -123,3 +124,20 @@ class DeadlineError(ParakeetError):
 
     name = "deadline"
     exit_code = 40
+
+
+NO_MEMORY = ("there is no more memory", "close other programs, or use a smaller model")
+
+
+def scarce(error: BaseException | None) -> tuple[str, str] | None:
+    """Return what is to be said, and done, where the system gave no more of something."""
+    number = error.errno if isinstance(error, OSError) else None
+    if isinstance(error, MemoryError) or number == errno.ENOMEM:
+        return NO_MEMORY
+    if isinstance(error, ImportError) and "failed to map segment" in str(error):  # the loader's
+        return NO_MEMORY
+    if number == errno.EAGAIN or (isinstance(error, RuntimeError) and "new thread" in str(error)):
+        return "the system allows no more threads or processes", "see `ulimit -u`, or pids.max"
+    if number in (errno.EMFILE, errno.ENFILE):
+        return "the system allows no more open files", "see `ulimit -n`"
+    return None

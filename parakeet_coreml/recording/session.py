@@ -17,7 +17,7 @@ from parakeet_coreml.audio.source import Source
 from parakeet_coreml.backends.base import BackendInfo, BackendSpec, Supervised
 from parakeet_coreml.backends.registry import open_backend
 from parakeet_coreml.errors import DeadlineError, ModelUnusableError, ParakeetError, UsageError
-from parakeet_coreml.host import leave, stdio, watch, writer
+from parakeet_coreml.host import leave, limits, stdio, watch, writer
 from parakeet_coreml.protocol import json_lines
 from parakeet_coreml.protocol.json_lines import Value
 from parakeet_coreml.recording import ending, summary
@@ -50,7 +50,7 @@ def record(options: Options, *, waterfall: Waterfall) -> int:
     Raises `UsageError` for what no recording can be made of; stdout is untouched then.
     """
     stdio.check_stdout()
-    stdio.forbid_core_dumps()
+    limits.prepare()
     return Recording(options, waterfall).run()
 
 
@@ -231,6 +231,7 @@ class Recording:
 
     def _transcribe(self) -> None:
         """Start the parts in the order that loses no speech, then follow the lines."""
+        limits.check_memory()
         self._spec = self._options.selection.spec()
         self._happened(ending.Selected(compiles=self._spec.backend == "coreml"))
         if not self._options.in_process:

@@ -1,6 +1,5 @@
 """What the last lines say of a recording. Imports nothing heavy."""
 
-import errno
 import sys
 import traceback
 from collections.abc import Callable
@@ -10,7 +9,7 @@ from parakeet_coreml.audio.onset import Onset
 from parakeet_coreml.audio.samples import SAMPLE_RATE, to_ms
 from parakeet_coreml.audio.source import Source
 from parakeet_coreml.backends.base import BackendInfo, BackendSpec, Supervised, Work
-from parakeet_coreml.errors import ParakeetError, SilentMicrophoneError
+from parakeet_coreml.errors import ParakeetError, SilentMicrophoneError, scarce
 from parakeet_coreml.protocol.json_lines import Value
 from parakeet_coreml.timing import Waterfall
 
@@ -181,21 +180,9 @@ def silent_microphone() -> SilentMicrophoneError:
 
 def bug(error: BaseException | None) -> ParakeetError:
     """Return the error of an exception that nobody expected; a limit of the system is named."""
-    if limit := _limit(error):
+    if limit := scarce(error):
         return ParakeetError(*limit)
     frames = traceback.extract_tb(error.__traceback__ if error is not None else None)
     where = f"{frames[-1].name}:{frames[-1].lineno}" if frames else "?"
     message = f"internal error: {type(error).__name__} in {where}: {error}"
     return ParakeetError(message, "please report this with the command line and the version")
-
-
-def _limit(error: BaseException | None) -> tuple[str, str] | None:
-    """Return what is to be said where the system gave no more of something."""
-    number = error.errno if isinstance(error, OSError) else None
-    if isinstance(error, MemoryError) or number == errno.ENOMEM:
-        return "there is no more memory", "close other programs, or use a smaller model"
-    if number == errno.EAGAIN or (isinstance(error, RuntimeError) and "new thread" in str(error)):
-        return "the system allows no more threads or processes", "see `ulimit -u`, or pids.max"
-    if number in (errno.EMFILE, errno.ENFILE):
-        return "the system allows no more open files", "see `ulimit -n`"
-    return None
