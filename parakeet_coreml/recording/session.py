@@ -255,14 +255,11 @@ class Recording:
 
     def _open_source(self, again: Again) -> Source:
         watched = self._report.wants("level") or self._report.wants("speech")
-        told = Told(
-            warn=self._warn,
-            begun=lambda: self._waterfall.mark("first_sample"),
-            sounds=self._sounds,
-        )
+        mark = self._waterfall.mark
+        told = Told(warn=self._warn, begun=lambda: mark("first_sample"), sounds=self._sounds)
         source = open_source(self._options, told, watched=watched, again=again)
         if self._options.input == "mic":
-            self._waterfall.mark("capture")
+            mark("capture")
         return source
 
     def _start_worker(self, spec: BackendSpec) -> Supervised:
@@ -370,7 +367,8 @@ class Recording:
         if isinstance(error, UsageError) and self._writer.unused:
             self._refused = error  # a stream, of which only the first bytes could tell
             self._over(self._finished)
-            return
+        if self._refused is not None:
+            return  # what fails as it is closed then is no news
         self._happened(ending.Failed(error.name, error.exit_code))
         self._notices.fail(error)
 

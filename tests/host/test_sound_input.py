@@ -37,6 +37,17 @@ def test_what_is_not_read_on_stdin_is_refused_and_no_words(start: Start) -> None
     assert "ffmpeg -i FILE" in recorder.finish(2).stderr
 
 
+@pytest.mark.parametrize("most", [8, 30])
+def test_a_file_on_stdin_that_ends_within_its_header_is_refused(
+    start: Start, wav: Path, most: int
+) -> None:
+    # While a worker loads, whose end at the refusal is no news: nothing comes on stdout.
+    recorder = start("--input", "-", "--events", "warning", script={"load_s": 60.0})
+    recorder.write(wav.read_bytes()[:most])
+    recorder.close_stdin()
+    assert "ends within its header" in recorder.finish(2).stderr
+
+
 def test_a_refusal_after_the_protocol_began_is_an_error_line(start: Start) -> None:
     recorder = start("--input", "-", "--events", "hello,ready")
     recorder.until("ready", what="capture")
