@@ -71,6 +71,8 @@ def limit_of(error: BaseException | None) -> tuple[str, str] | None:
     words = str(error) if isinstance(error, RuntimeError) else ""
     if isinstance(error, MemoryError) or number == errno.ENOMEM or "allocate lock" in words:
         return ENDS["memory"]
+    if isinstance(error, ImportError) and "failed to map segment" in str(error):  # the loader's
+        return ENDS["memory"]
     if number == errno.EAGAIN or "new thread" in words:
         return ENDS["threads"]
     if number in (errno.EMFILE, errno.ENFILE):

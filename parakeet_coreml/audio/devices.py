@@ -88,15 +88,18 @@ def first_there(
 ) -> tuple[DeviceInfo, NoDeviceError | None]:
     """Return the first of several that is there, and what is wrong with the very first.
 
-    Without one it is the default. Raises `NoDeviceError` of the very first if none is there.
+    Without one it is the default. Raises `NoDeviceError`, which names them all, if none is there.
     """
-    wrong: NoDeviceError | None = None
+    wrong: list[NoDeviceError] = []
     for one in wanted or (None,):
         try:
-            return chosen(devices, one), wrong
+            return chosen(devices, one), wrong[0] if wrong else None
         except NoDeviceError as error:
-            wrong = wrong or error
-    raise wrong or NoDeviceError("no microphone was asked for", HINT)
+            wrong.append(error)
+    messages = dict.fromkeys(
+        error.message for error in wrong
+    )  # there may be none at all, told once
+    raise NoDeviceError("; ".join(messages), wrong[0].hint)
 
 
 def chosen(devices: list[DeviceInfo], wanted: str | None) -> DeviceInfo:

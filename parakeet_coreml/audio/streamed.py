@@ -10,7 +10,7 @@ from parakeet_coreml.audio import mp3, ogg
 from parakeet_coreml.audio.containers import Layout, kind_of, layout, names_chunk, unclaimed_flac
 from parakeet_coreml.audio.decoder import ENDLESS, Decoder, Pump, Stream, read_on, unreadable
 from parakeet_coreml.audio.source import Warn
-from parakeet_coreml.errors import StorageError
+from parakeet_coreml.errors import StorageError, UsageError
 
 SNIFFED = 12
 """Bytes that identify a sound file: 6 ms of raw PCM at 16 kHz."""
@@ -33,6 +33,8 @@ class Pieces:
         self._kept = b""
         self.waiting = False
         """Whether more bytes are being waited for."""
+        self.ended = False
+        """There are no more than were looked at."""
 
     def peek(self, at: int, count: int) -> bytes:
         """Return up to so many bytes from a place, waiting for them; fewer only at the end."""
@@ -47,6 +49,7 @@ class Pieces:
         self.waiting = True
         piece = next(self._pieces, None)
         self.waiting = False
+        self.ended = piece is None
         return piece
 
     def after(self, start: int) -> Iterator[bytes]:
@@ -86,6 +89,11 @@ def decoder_of(pieces: Pieces, kind: str, name: str, warn: Warn) -> Decoder:
         return Decoder(stream, name, claimed=claimed, waiting=waiting)
     if kind == "MP3":
         return Decoder(Pump(mp3.frames(pieces.after(0))), name, waiting=waiting)
+    if plan is None and pieces.ended:
+        raise UsageError(
+            f"{name!r} ends within its header: it began as {kind}, and no sound came",
+            "whoever writes it may have failed: look at what it says",
+        )
     raise unreadable(name, f"{kind} of this form is not read from a pipe", piped=True)
 
 

@@ -14,6 +14,7 @@ from parakeet_coreml.audio.samples import MODEL_WINDOW, SAMPLE_RATE, noise
 from parakeet_coreml.backends.worker.client import LIMITS, Limits, WorkerBackend
 from parakeet_coreml.errors import ModelUnusableError, ParakeetError, UsageError
 from parakeet_coreml.host import stdio
+from parakeet_coreml.host.limits import prepare
 from parakeet_coreml.selection import ModelSelection
 
 SCHEMA = 1
@@ -69,7 +70,7 @@ def warm(choice: ModelSelection, *, limits: Limits = LIMITS) -> Report:
     Raises nothing a user can cause: the error and its exit code are in the report. While it takes
     long, stderr says so.
     """
-    stdio.forbid_core_dumps()
+    prepare()
     report = Report()
     try:
         _measure(choice, report, limits)

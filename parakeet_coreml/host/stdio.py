@@ -2,7 +2,6 @@
 
 import fcntl
 import os
-import resource
 import select
 import sys
 
@@ -36,12 +35,6 @@ def check_stdout() -> None:
         raise OutputLostError(
             "stdout cannot be written", "start the program with a stdout that is open"
         )
-
-
-def forbid_core_dumps() -> None:
-    """Keep a crash of ours or of the worker from writing the recording to disk."""
-    _, hard = resource.getrlimit(resource.RLIMIT_CORE)
-    resource.setrlimit(resource.RLIMIT_CORE, (0, hard))
 
 
 def take_stdout() -> int:

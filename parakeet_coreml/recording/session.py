@@ -9,7 +9,6 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterator
-from functools import partial
 from typing import TYPE_CHECKING
 
 from parakeet_coreml import lastwords
@@ -19,7 +18,7 @@ from parakeet_coreml.audio.source import Source
 from parakeet_coreml.backends.base import BackendInfo, BackendSpec, Supervised
 from parakeet_coreml.backends.registry import open_backend
 from parakeet_coreml.errors import DeadlineError, ModelUnusableError, ParakeetError, UsageError
-from parakeet_coreml.host import leave, stdio, watch, writer
+from parakeet_coreml.host import leave, limits, stdio, watch, writer
 from parakeet_coreml.protocol import json_lines
 from parakeet_coreml.protocol.json_lines import Value
 from parakeet_coreml.recording import ending, summary
@@ -50,7 +49,7 @@ def record(options: Options, *, waterfall: Waterfall) -> int:
     Raises `UsageError` for what no recording can be made of; stdout is untouched then.
     """
     stdio.check_stdout()
-    stdio.forbid_core_dumps()
+    limits.prepare()
     return Recording(options, waterfall).run()
 
 
@@ -228,6 +227,7 @@ class Recording:
 
     def _transcribe(self) -> None:
         """Start the parts in the order that loses no speech, then follow the lines."""
+        limits.check_memory()
         self._spec = self._options.selection.spec()
         self._happened(ending.Selected(compiles=self._spec.backend == "coreml"))
         if not self._options.in_process:
@@ -251,11 +251,11 @@ class Recording:
 
     def _open_source(self, again: Again) -> Source:
         watched = self._report.wants("level") or self._report.wants("speech")
-        begun = partial(self._waterfall.mark, "first_sample")
-        told = Told(warn=self._warn, begun=begun, sounds=self._sounds)
+        mark = self._waterfall.mark
+        told = Told(warn=self._warn, begun=lambda: mark("first_sample"), sounds=self._sounds)
         source = open_source(self._options, told, watched=watched, again=again)
         if self._options.input == "mic":
-            self._waterfall.mark("capture")
+            mark("capture")
         return source
 
     def _start_worker(self, spec: BackendSpec) -> Supervised:
@@ -360,12 +360,11 @@ class Recording:
 
     def _fail(self, error: ParakeetError) -> None:
         """Say a failure at once; the first one sets the exit code."""
-        if self._refused is not None:
-            return  # of what a refused call had begun, nothing fails: it is taken down
         if isinstance(error, UsageError) and self._writer.unused:
             self._refused = error  # a stream, which only the first bytes could show
             self._over(self._finished)
-            return
+        if self._refused is not None:
+            return  # what fails as it is closed then is no news
         self._happened(ending.Failed(error.name, error.exit_code))
         self._notices.fail(error)
 

@@ -120,6 +120,12 @@ def test_a_pipe_that_ends_before_its_header_says_is_told() -> None:
     assert (len(sound), warnings) == (len(SOUND), ["short_file"])
 
 
+@pytest.mark.parametrize("most", [4, 12, 20, 43])
+def test_a_pipe_that_ends_within_its_header_is_told_so(most: int) -> None:
+    with pytest.raises(UsageError, match="ends within its header: it began as WAV"):
+        heard(wave(LITTLE, len(LITTLE))[:most])
+
+
 def test_a_flac_that_breaks_off_in_a_pipe_is_told() -> None:
     with pytest.raises(StorageError, match=r"(beyond|after) [12]\.\d"):
         heard(FLAC[: len(FLAC) // 2])

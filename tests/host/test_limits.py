@@ -1,11 +1,14 @@
 """Where the system gives no more of something: told in words, `done` last, the right code."""
 
 import os
+import shutil
+import sys
 import threading
 from pathlib import Path
 
 import pytest
 from recorder import PATIENCE, Start, patched
+from support import requires
 
 from parakeet_coreml import threads
 from parakeet_coreml.host.writer import Writer
@@ -40,6 +43,56 @@ def test_no_more_threads_is_told_whichever_is_missing(
         assert "allows no more threads" in recorder.of("error")[0]["message"]
     else:
         assert len(recorder.heard) == 2  # every thread that it needs was there
+
+
+@pytest.mark.parametrize("megabytes", [60, 100, 200, 270, 330, 400])
+@pytest.mark.skipif(sys.platform != "linux", reason="no other system keeps to RLIMIT_AS")
+def test_a_small_address_space_is_told_in_words(
+    start: Start, two_words: Path, megabytes: int
+) -> None:
+    wrap = f'ulimit -v {megabytes << 10}; exec "$@"'
+    recorder = start("--input", two_words, "--max-seconds", "3", wrap=wrap)
+    code = recorder.wait()
+    recorder.finish(code)
+    assert code in ({1} if megabytes < 256 else {0, 1, 22, 23})
+    if megabytes < 256:
+        (error,) = recorder.of("error")
+        assert f"limited to {megabytes} MB" in error["message"]
+        assert recorder.stderr.count("\n") == 2  # what, and what to do
+    elif code == 1:
+        assert "internal error" not in recorder.of("error")[0]["message"]
+
+
+def few(processes: int) -> str:
+    """Return a `wrap` that runs the command as a user of its own who may have so many threads.
+
+    The files of the tests are root's, hence the one privilege; the limit does not hold for root.
+    """
+    requires("setpriv", present=shutil.which("setpriv") is not None)
+    requires("prlimit", present=shutil.which("prlimit") is not None)
+    requires("root", present=os.geteuid() == 0)
+    user = 1_800_000 + os.getpid() % 100_000
+    setpriv = f"setpriv --reuid {user} --regid {user} --clear-groups"
+    may = "--inh-caps +dac_override --ambient-caps +dac_override"
+    return f'exec {setpriv} {may} prlimit --nproc={processes} "$@"'
+
+
+@pytest.mark.parametrize(
+    ("input_", "processes"),
+    [*(("file", most) for most in (2, 3, 4, 5, 6, 8)), *(("mic", most) for most in (3, 5, 7, 9))],
+)
+def test_a_real_limit_of_threads_is_told_in_words(
+    start: Start, two_words: Path, room_env: dict[str, str], input_: str, processes: int
+) -> None:
+    source = ("--input", two_words) if input_ == "file" else ()
+    recorder = start(*source, "--max-seconds", "2", env=room_env, wrap=few(processes))
+    code = recorder.wait()
+    recorder.finish(code)
+    assert code in {0, 1, 10, 22, 23}
+    if code:
+        assert recorder.of("error")[0]["message"]
+    if code == 1:
+        assert "allows no more threads or processes" in recorder.of("error")[0]["message"]
 
 
 @pytest.mark.parametrize(

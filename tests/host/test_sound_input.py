@@ -67,6 +67,17 @@ def test_taking_down_what_a_refused_call_had_begun_is_no_failure() -> None:
     assert done.stderr.count(b"Error: ") == 1
 
 
+@pytest.mark.parametrize("most", [8, 30])
+def test_a_file_on_stdin_that_ends_within_its_header_is_refused(
+    start: Start, wav: Path, most: int
+) -> None:
+    # While a worker loads, whose end at the refusal is no news: nothing comes on stdout.
+    recorder = start("--input", "-", "--events", "warning", script={"load_s": 60.0})
+    recorder.write(wav.read_bytes()[:most])
+    recorder.close_stdin()
+    assert "ends within its header" in recorder.finish(2).stderr
+
+
 def test_a_refusal_after_the_protocol_began_is_an_error_line(start: Start) -> None:
     recorder = start("--input", "-", "--events", "hello,ready")
     recorder.until("ready", what="capture")

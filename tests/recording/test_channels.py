@@ -96,9 +96,11 @@ def test_the_first_microphone_that_is_there_is_taken() -> None:
     assert (found, wrong and wrong.message) == (HOOK, "no microphone 'lapel'")
 
 
-def test_without_any_of_them_the_first_is_missed() -> None:
-    with pytest.raises(NoDeviceError, match="'lapel'"):
+def test_without_any_of_them_all_are_named_each_once() -> None:
+    with pytest.raises(NoDeviceError, match="no microphone 'lapel'; no microphone 'boom'"):
         first_there([HOOK, DESK], ("lapel", "boom"))
+    with pytest.raises(NoDeviceError, match=r"^there is no microphone$"):
+        first_there([], ("lapel", "boom"))
 
 
 @pytest.mark.parametrize(("channel", "opened"), [(None, 1), (1, 2), (2, 2)])

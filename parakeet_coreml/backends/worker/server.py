@@ -25,6 +25,7 @@ from parakeet_coreml.backends.worker.wire import (
     framed,
 )
 from parakeet_coreml.errors import ParakeetError
+from parakeet_coreml.lastwords import limit_of
 from parakeet_coreml.threads import Thread
 
 LONGEST = 1_800
@@ -36,8 +37,8 @@ earlier; this is for one that is gone, when the call holds the GIL and no thread
 def serve(argument: str) -> NoReturn:
     """Be the worker: load the backend of the spec in `argument`, answer requests until fd 0 ends.
 
-    A `ParakeetError` is answered; any other exception ends the process with a traceback and
-    code 1, and the recorder starts it again.
+    A `ParakeetError` is answered; any other exception ends the process with a traceback, or a line
+    of what was missing, and code 1, and the recorder starts it again.
     """
     answers = _claim_stdout()
     _set_signals()
@@ -79,8 +80,14 @@ def _set_signals() -> None:
 
 
 def _die(_kind: type[BaseException], error: BaseException, _trace: object) -> NoReturn:
-    """Print the traceback and leave at once: a runtime's own teardown can hang."""
-    traceback.print_exception(error)
+    """Print the traceback and leave at once: a runtime's own teardown can hang.
+
+    Where the system gave no more of something, that is said instead.
+    """
+    if limit := limit_of(error):
+        sys.stderr.write(f"the worker failed: {limit[0]}\n")
+    else:
+        traceback.print_exception(error)
     sys.stderr.flush()
     os._exit(1)
 
