@@ -24,6 +24,7 @@ LATENCIES = {
     "confirmed words behind the voice": ("confirmed_ms", None),
     "stop to done, after a pause": ("stop_done_ms", "pause"),
     "stop to done, in a word": ("stop_done_ms", "word"),
+    "stop to done, the model still loading": ("stop_loading_ms", None),
 }
 """What is measured, in ms, and for which stop."""
 
@@ -55,7 +56,7 @@ class Finding:
     lengths: tuple[tuple[float, float], ...]
     """Seconds of each file, and the ms of decoding it."""
     stops: tuple[float, ...]
-    """Every stop to done, in ms, however it was stopped."""
+    """Every stop to done with the model loaded, in ms, however it was stopped."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,6 +70,7 @@ def accuracy_against_latency(findings: Sequence[Finding], note: str) -> str:
                 label=_label(finding),
             )
         axes.set_ylim(bottom=0)
+        axes.set_xscale("log")  # from a few ms to a model that loads
 
     stopped = any(finding.stops for finding in findings)
     x = "stop to done, median ms" if stopped else "decoding of a recording, median ms"
@@ -86,6 +87,7 @@ def distribution_of_stops(findings: Sequence[Finding], note: str) -> str:
                 shares = [(i + 1) / len(waits) for i in range(len(waits))]
                 axes.step(waits, shares, where="post", label=_label(finding))
         axes.set_ylim(0, 1.02)
+        axes.set_xscale("log")
 
     return picture(draw, "Stop to done", "ms", "share of stops", note)
 

@@ -40,7 +40,7 @@ table { border-collapse: collapse } td, th { border: 1px solid #cbd5e1; padding:
 th { background: #f1f5f9; text-align: left } svg { max-width: 100%; height: auto }
 </style></head><body>
 <h1>{{ title }}</h1>
-{% for line in facts %}<p>{{ line }}</p>
+{% for line in facts %}<p>{{ line | replace("`", "") }}</p>
 {% endfor %}
 {% for name, table in tables %}<h2>{{ name }}</h2>
 <table>{% for row in table %}

@@ -161,12 +161,16 @@ class _Spawn:
             if line["type"] == "chunk"
         ]
         stopped = self._stopped if live and self._stopped else None
+        waited = done["ms"] - stopped if done and stopped is not None else None
+        # A short recording ends before its model is there, and waits for that above all.
+        early = stopped is not None and (model is None or model["ms"] > stopped)
         return {
             "sound_ms": self._sound or None,
             "model_ms": model["ms"] if model else None,
             "first_words_ms": first - self._sound if live and first is not None else None,
             "confirmed_ms": confirmed_latency(arrivals) if live else None,
-            "stop_done_ms": done["ms"] - stopped if done and stopped is not None else None,
+            "stop_done_ms": None if early else waited,
+            "stop_loading_ms": waited if early else None,
             "decoding_ms": total["elapsed_ms"] if total else None,
             "search_ms": total.get("search_ms") if total else None,
             "encoder_ms": total.get("encoder_ms") if total else None,

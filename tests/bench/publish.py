@@ -4,7 +4,6 @@ python tests/bench/publish.py .work/ab docs
 """
 
 import re
-import shutil
 import sys
 from pathlib import Path
 
@@ -25,22 +24,25 @@ nothing of it stays between two recordings.
 {ceremony}
 ![Stop to text](ab/ceremony.svg)
 
-The ceremony from the stop on, and a recording from a microphone (PulseAudio's pipe source) from the
-key on:
+The ceremony from the stop on:
 
 ![The ceremony](ab/ceremony-waterfall.svg)
+
+A recording from a microphone (PulseAudio's pipe source), from the key on:
 
 ![A recording](ab/microphone-waterfall.svg)
 """
 
 
 def main() -> None:
-    """Write docs/AB.md and docs/ab/."""
+    """Write docs/AB.md and docs/ab/; what was not drawn this time stays, with its own date."""
     work, docs = map(Path, sys.argv[1:])
     pictures = docs / "ab"
-    shutil.rmtree(pictures, ignore_errors=True)
-    pictures.mkdir(parents=True)
-    for path in sorted((*work.glob("bench/*.svg"), *work.glob("ceremony/*.svg"))):
+    pictures.mkdir(parents=True, exist_ok=True)
+    drawn = sorted((*work.glob("bench/*.svg"), *work.glob("ceremony/*.svg")))
+    for path in pictures.glob("bench-*.svg"):
+        path.unlink()  # of backends that were not measured
+    for path in drawn:
         text = path.read_text(encoding="utf-8")
         # Matplotlib leaves spaces at the ends of lines, which no file of the repository has.
         (pictures / path.name).write_text(re.sub(r"[ \t]+$", "", text, flags=re.MULTILINE))

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from parakeet_coreml.audio.samples import SAMPLE_RATE
-from parakeet_coreml.bench import data, plan, report, results, stops
+from parakeet_coreml.bench import data, plan, report, results, run, stops
 from parakeet_coreml.bench.data import Utterance
 from parakeet_coreml.bench.machine import Load, describe
 from parakeet_coreml.bench.scoring import Scorer
@@ -272,11 +272,25 @@ def assert_figures(found: results.Results) -> None:
         assert figures["model_ms"] > 0
         assert figures["cpu_s"] > 0
         assert figures["recorder_mb"] > 5
-        assert (figures["stop_done_ms"] is not None) == live
+        waits = figures["stop_done_ms"], figures["stop_loading_ms"]
+        assert sum(wait is not None for wait in waits) == live
         assert (figures["confirmed_ms"] is not None) == (live and bool(row["heard"]))
         assert row["others_cores"] >= 0
         assert figures["search_ms"] is None, "a scripted backend measures no search"
         assert [line["type"] for line in row["lines"]][-1] == "done"
+
+
+def test_a_stop_that_waits_for_the_model_is_no_stop_of_a_loaded_one(
+    folder: Path, tmp_path: Path
+) -> None:
+    slow = tmp_path / "slow.json"
+    slow.write_text(json.dumps({"load_s": 9, "windows": [{"text": "open"}] * 9}))
+    variant = plan.Variant("scripted", str(slow))
+    (utterance, *_) = read(folder)
+    row = run.run(plan.Task(variant, utterance, "word"), run.program())
+    figures = row["figures"]
+    assert figures["stop_done_ms"] is None
+    assert figures["stop_loading_ms"] > 4_000
 
 
 def test_an_interruption_loses_no_row_and_the_same_command_goes_on(
