@@ -181,7 +181,7 @@ class _Lines:
 
     def _speculate(self, tail: Tail) -> None:
         """Decode the open tail while nothing else waits, and show what it says."""
-        with self._backend.speculating():
+        with self._backend.speculating(passing=tail.passing):
             window = tail.window
             if tail.passing:
                 heard = self._backend.transcribe(window.audio).shifted(window.start)

@@ -65,7 +65,7 @@ class SpeculatingBackend:
         self._supervisor = supervisor
         self._wanted = wanted
         self._answers: deque[_Answer] = deque(maxlen=REMEMBERED)
-        self._speculating = False
+        self._speculating = self._remembers = False
         self._number = 0
         self._started = time.monotonic()
         self._used = 0.0
@@ -101,7 +101,7 @@ class SpeculatingBackend:
             self.seconds += seconds
         self._typical = seconds if not self._typical else (self._typical + seconds) / 2
         self._slowest = max(self._slowest, seconds)
-        if self._speculating:
+        if self._remembers:
             self._answers.append(_Answer(window, hypothesis, seconds))
         return hypothesis
 
@@ -120,18 +120,21 @@ class SpeculatingBackend:
             raise DroppedError from error
 
     @contextmanager
-    def speculating(self) -> Iterator[None]:
-        """Decode ahead of need inside: answers are remembered, and the time is booked."""
+    def speculating(self, *, passing: bool = False) -> Iterator[None]:
+        """Decode ahead of need inside: the time is booked, and answers are remembered.
+
+        Not those to speech that goes on (`passing`): by the next block it has gone on.
+        """
         started = time.monotonic()
         asked, recalled, seconds = self.asked, self.recalled, self.seconds
         self._number += 1
-        self._speculating = True
+        self._speculating, self._remembers = True, not passing
         try:
             yield
         except DroppedError:
             return
         finally:
-            self._speculating = False
+            self._speculating = self._remembers = False
             self._used += time.monotonic() - started
             self.asked, self.recalled, self.seconds = asked, recalled, seconds
 

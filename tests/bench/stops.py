@@ -1,10 +1,11 @@
 """Stop to `done` of the real recorder, after a pause and in a word, whatever a window costs.
 
-    python tests/bench/stops.py [--stops 20] [--long]
+    python tests/bench/stops.py [--stops 20] [--long] [--only 2000]
 
 Recordings are made here: phrases of tone words with pauses, played in real time, heard by the
 scripted backend, which takes 26, 60, 300 or 2,000 ms a window. `--long` adds one stop each in a
-recording of 10 min. What is printed is what a host sees: from the line `stop` to the line `done`.
+recording of 10 min. What is printed is what a host sees: from the line `stop` to the line `done`,
+and of how many stops the last window was known by then or under way.
 """
 
 import argparse
@@ -34,6 +35,10 @@ WINDOWS = (26, 60, 300, 2_000)
 PHRASE, GAP, PAUSE = 5, 0.15, 4.0
 """Words of a phrase, seconds between them, and after it."""
 
+SELDOM = 7.0
+"""Seconds after a phrase where a window takes 2 s: a decode of each pause is a quarter of the time
+then, and no more may be spent on it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Phrase:
@@ -43,11 +48,11 @@ class Phrase:
     stop: float
 
 
-def recording(seconds: float) -> tuple[np.ndarray, list[Phrase]]:
+def recording(seconds: float, pause: float = PAUSE) -> tuple[np.ndarray, list[Phrase]]:
     """Return tone words in phrases, and where these are."""
     audio = np.random.default_rng(1).normal(0, 1e-4, round(seconds * RATE))
     phrases, at, word = [], 1.0, 0
-    while at + PHRASE * (BURST + GAP) + PAUSE < seconds:
+    while at + PHRASE * (BURST + GAP) + pause < seconds:
         start = at
         for _ in range(PHRASE):
             hz = TONES[WORDS[word % len(WORDS)]]
@@ -56,16 +61,19 @@ def recording(seconds: float) -> tuple[np.ndarray, list[Phrase]]:
             audio[first : first + len(span)] += 0.3 * np.sin(2 * np.pi * hz * span)
             at, word = at + BURST + GAP, word + 1
         phrases.append(Phrase(start, at - GAP))
-        at += PAUSE - GAP
+        at += pause - GAP
     return audio, phrases
 
 
-def stopped(wav: Path, script: Path, at: float, *extra: str) -> tuple[float, str]:
-    """Play a file, stop it at a second of its audio; return ms until `done`, and the text."""
+def stopped(wav: Path, script: Path, at: float, *extra: str) -> tuple[float, bool]:
+    """Play a file, stop it at a second of its audio; return ms until `done`.
+
+    Also whether its last window was decoded ahead of need.
+    """
     command = [sys.executable, "-P", "-m", "parakeet_coreml", "progressive-record"]
     options = ["--input", str(wav), "--realtime", "--backend", "scripted", "--model", str(script)]
     process = subprocess.Popen(
-        [*command, *options, "--events", "ready", *extra],
+        [*command, *options, "--events", "ready,window", *extra],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
@@ -83,12 +91,15 @@ def stopped(wav: Path, script: Path, at: float, *extra: str) -> tuple[float, str
     told = time.monotonic()
     process.stdin.write(b"stop\n")
     process.stdin.flush()
+    known = False
     for line in process.stdout:
         fields = json.loads(line)
+        if fields["type"] == "window":
+            known = bool(fields["ahead"])
         if fields["type"] == "done":
             took = (time.monotonic() - told) * 1000
             process.wait()
-            return took, str(fields["full_text"])
+            return took, known
     raise RuntimeError(f"it ended without a last line: {process.wait()}")
 
 
@@ -106,10 +117,12 @@ def after_a_pause(phrase: Phrase, window: int) -> float:
     return phrase.stop + wait + window / 1000
 
 
-def row(name: str, times: list[float]) -> str:
+def row(name: str, stops: list[tuple[float, bool]]) -> str:
     """Return one row of the table."""
+    times = [took for took, _ in stops]
     p50, p95 = np.percentile(times, [50, 95])
-    return f"| {name} | {len(times)} | {p50:.0f} | {p95:.0f} | {max(times):.0f} |"
+    known = sum(ahead for _, ahead in stops)
+    return f"| {name} | {len(times)} | {known} | {p50:.0f} | {p95:.0f} | {max(times):.0f} |"
 
 
 def main() -> None:
@@ -117,20 +130,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--stops", type=int, default=20, help="of each kind")
     parser.add_argument("--together", type=int, default=4, help="recordings at a time")
+    parser.add_argument("--only", type=int, help="milliseconds a window takes")
     parser.add_argument("--long", action="store_true", help="and in recordings of 10 min")
     options = parser.parse_args()
     print(f"load {os.getloadavg()[0]:.1f}, {os.cpu_count()} cores, {options.together} at a time\n")
-    print("| stop → `done`, ms | n | p50 | p95 | most |\n|---|--:|--:|--:|--:|")
+    print("| stop → `done`, ms | n | known | p50 | p95 | most |\n|---|--:|--:|--:|--:|--:|")
     with tempfile.TemporaryDirectory() as name, ThreadPoolExecutor(options.together) as pool:
         folder = Path(name)
         for seconds in (10.0, *((600.0,) if options.long else ())):
-            audio, phrases = recording(seconds + 8)
-            wav = folder / f"{seconds:.0f}.wav"
-            soundfile.write(wav, audio, RATE)
-            last = phrases[-1]
             count = options.stops if seconds < 60 else 1
             jobs = []
-            for window in WINDOWS:
+            for window in [options.only] if options.only else WINDOWS:
+                pause = SELDOM if window > 1000 else PAUSE
+                audio, phrases = recording(seconds + 2 * pause, pause)
+                wav, last = folder / f"{seconds:.0f}-{pause:.0f}.wav", phrases[-1]
+                soundfile.write(wav, audio, RATE)
                 script = script_of(folder, window)
                 for kind in ("pause", "word"):
                     for i in range(count):
@@ -138,11 +152,11 @@ def main() -> None:
                         at = after_a_pause(last, window) if kind == "pause" else last.start + 0.1
                         job = pool.submit(stopped, wav, script, at + apart)
                         jobs.append((f"{seconds:.0f} s, {window} ms a window, in a {kind}", job))
-            found: dict[str, list[float]] = {}
+            found: dict[str, list[tuple[float, bool]]] = {}
             for label, job in jobs:
-                found.setdefault(label, []).append(job.result()[0])
-            for label, times in found.items():
-                print(row(label, times), flush=True)
+                found.setdefault(label, []).append(job.result())
+            for label, stops in found.items():
+                print(row(label, stops), flush=True)
 
 
 if __name__ == "__main__":

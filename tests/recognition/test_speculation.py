@@ -360,6 +360,21 @@ def test_between_two_attempts_it_gives_way() -> None:
     assert len(backend.asked) == 1
 
 
+def test_a_glance_at_speech_that_goes_on_is_not_remembered() -> None:
+    backend = Listener()
+    ahead = SpeculatingBackend(backend)
+    with ahead.speculating():
+        ahead.transcribe(noise(1, seed=1))
+    for seed in range(2, 2 + speculation.REMEMBERED):
+        with ahead.speculating(passing=True):
+            ahead.transcribe(noise(1, seed=seed))
+    asked = len(backend.asked)
+    ahead.transcribe(noise(1, seed=1))  # nothing has driven it out
+    assert len(backend.asked) == asked
+    ahead.transcribe(noise(1, seed=2))
+    assert len(backend.asked) == asked + 1
+
+
 @pytest.mark.parametrize("error", [BackendFailedError("gone"), ModelUnusableError("broken")])
 def test_a_failed_speculation_is_nobodys_failure(error: BackendFailedError) -> None:
     backend = Listener(failing={0: error})
