@@ -45,13 +45,19 @@ def heard(backend: str, *terms: Term, windows: list[Samples]) -> list[Hypothesis
 @pytest.mark.parametrize("backend", ["onnx", "coreml", "mlx"])
 def test_the_same_list_gives_the_same_words_everywhere(backend: str) -> None:
     if backend == "mlx":
+<<<<<<< HEAD
         requires("mlx", present=find_spec("parakeet_mlx") is not None)
     window = noisy(0.0, SAID)
+=======
+        pytest.importorskip("parakeet_mlx")
+    window = noisy(0.1, SAID)  # where it is in doubt
+>>>>>>> hF
     (without,) = heard(backend, windows=[window])
-    (with_list,) = heard(backend, Term("locked"), Term("kubernetes"), windows=[window])
+    (with_list,) = heard(backend, Term("doctors"), Term("kubernetes"), windows=[window])
     text = text_of(words_of(without.tokens))
-    assert "and lock the door" in text
-    assert text_of(words_of(with_list.tokens)) == text.replace("lock the", "locked the")
+    assert "the doctor to the prints five" in text
+    expected = text.replace("doctor to the prints", "doctors the print best")
+    assert text_of(words_of(with_list.tokens)) == expected
 
 
 def test_a_list_of_terms_that_nobody_says_changes_nothing() -> None:
@@ -64,7 +70,7 @@ def test_a_list_of_terms_that_nobody_says_changes_nothing() -> None:
 
 def test_a_recording_tells_which_terms_were_written_and_where(tmp_path: Path) -> None:
     listed = tmp_path / "terms.txt"
-    listed.write_text("locked\nquay\nthe river = der river\nab\nçedilla\n", encoding="utf-8")
+    listed.write_text("walked\nquay\nthe river = der river\nab\nçedilla\n", encoding="utf-8")
     sound = tmp_path / "said.wav"
     soundfile.write(sound, noisy(0.0, SAID), SAMPLE_RATE)
     command = [sys.executable, "-m", "parakeet_coreml", "progressive-record", "--input", str(sound)]
@@ -74,12 +80,32 @@ def test_a_recording_tells_which_terms_were_written_and_where(tmp_path: Path) ->
     lines = [json.loads(line) for line in child.stdout.splitlines()]
     assert child.returncode == 0
     warned = {line["code"]: line["message"] for line in lines if line["type"] == "warning"}
+<<<<<<< HEAD
     assert set(warned) - {"model_loading"} == {"vocabulary", "language"}  # on a busy machine
+=======
+    assert warned.keys() - {"model_loading"} == {"vocabulary", "language"}
+>>>>>>> hF
     assert "'ab' (line 4)" in warned["vocabulary"]
     assert "'çedilla' (line 5)" in warned["vocabulary"]
     terms = [term for line in lines for term in line.get("terms", ())]
-    assert [term["text"] for term in terms] == ["locked", "along", "the river"]
+    assert [term["text"] for term in terms] == ["walked", "along", "the river"]
     assert all(0 <= term["start_ms"] < term["end_ms"] <= 15_000 for term in terms)
+
+
+@pytest.mark.parametrize("at", [12.5, 13.0, 13.5, 14.0, 14.5, 14.9])
+def test_a_term_across_the_border_of_two_windows_is_written_once(at: float, tmp_path: Path) -> None:
+    said = 5.9  # seconds until `walked along`
+    sound = noisy(0.0, SAID)
+    moved = np.concatenate([np.zeros(round((at - said) * SAMPLE_RATE), np.float32), sound])
+    soundfile.write(tmp_path / "said.wav", moved, SAMPLE_RATE)
+    command = [sys.executable, "-m", "parakeet_coreml", "progressive-record", "--meta"]
+    command += ["--input", str(tmp_path / "said.wav"), "--model", "tiny-en", "--backend", "onnx"]
+    command += ["--phrase", "strolled along = walked along"]
+    child = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
+    lines = [json.loads(line) for line in child.stdout.splitlines()]
+    text = lines[-1]["full_text"]
+    assert text.count("the children strolled along the river") == 1
+    assert [word for word in text.split() if word in ("walked", "strolled")] == ["strolled"]
 
 
 @pytest.mark.parametrize("how", [["--vocabulary", "."], ["--language", "xx"], ["--boost", "7"]])

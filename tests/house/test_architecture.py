@@ -66,6 +66,7 @@ PURE = {
     "backends.languages",
     "backends.transducer.bias",
     "backends.transducer.mel",
+    "backends.transducer.resemblance",
     "backends.transducer.script",
     "backends.transducer.steering",
     "backends.transducer.tdt",
