@@ -19,9 +19,7 @@ def drifts(texts: list[str], language: str | None = None) -> list[str]:
 
     notices = Notices(JsonLines(put, events=frozenset({"warning"}), meta=False, words=False))
     notices.accept()
-    lines = [
-        Line(tuple(Word(w, 0, 1, (1.0,)) for w in text.split()), 0, 1, 0.0) for text in texts
-    ]
+    lines = [Line(tuple(Word(w, 0, 1, (1.0,)) for w in text.split()), 0, 1, 0.0) for text in texts]
     assert list(notices.followed(lines, language)) == lines
     return [json.loads(line)["code"] for line in written]
 
