@@ -229,7 +229,7 @@ class Dictation(Iterator[Event]):
         """Raise what went wrong, if anything did."""
         code = self._process.returncode
         if self._gave_up:
-            raise self._failure("stop_timeout", "it did not end when told to")
+            raise self._failure("stop_timeout", "it did not end when asked to")
         if self._error:
             error = self._error
             raise self._failure(error["code"], error["message"], error["hint"])

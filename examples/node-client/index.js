@@ -257,7 +257,7 @@ class Dictation {
     }
     this.#after("terminate", delay, () => {
       if (this.#stopping === "stop") {
-        this.#failure ??= new DictationError("stop_timeout", "it did not end when told to");
+        this.#failure ??= new DictationError("stop_timeout", "it did not end when asked to");
       }
       this.#child?.kill("SIGTERM");
       this.#after("kill", LADDER.kill - LADDER.terminate, () => this.#child?.kill("SIGKILL"));

@@ -131,7 +131,7 @@ def main() -> None:
 def progressive_record(waterfall: Waterfall, /, t0: float | None, **settings: Any) -> int:  # noqa: ANN401  click checks them
     """Record and transcribe until stopped; one JSON line per chunk on stdout.
 
-    Stop with a line `stop` on stdin, by closing stdin, or with Ctrl-C: what was said is still
+    Stop with a line `stop` on stdin, by closing stdin, or with Ctrl-C: what was spoken is still
     transcribed, and the last line is always `done`. `cancel` or a second Ctrl-C leaves at once.
 
     Every option can be set in the environment: --chunk-seconds as PARAKEET_COREML_CHUNK_SECONDS.

@@ -271,6 +271,36 @@ def test_the_design_names_every_module_in_its_room_and_no_other() -> None:
         if (ROOT / room).is_dir():
             real.setdefault(room, set()).update(inner)
     assert rooms_of_the_design() == real
+    text = (ROOT.parent / "docs" / "DESIGN.md").read_text("utf-8")
+    alone = {name for name in modules() if "." not in name} - real.keys() - {"__init__"}
+    assert {name for name in alone if f"`{name}`" not in text} == set()
+
+
+def names_in(tree: ast.Module) -> set[str]:
+    """Return what a module defines, methods and constants too."""
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+            found.add(node.name)
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            found.add(node.id)
+        elif isinstance(node, ast.alias):
+            found.add(node.name)
+    return found
+
+
+def test_what_the_design_names_within_a_module_is_there() -> None:
+    text = (ROOT.parent / "docs" / "DESIGN.md").read_text("utf-8")
+    checked = 0
+    for owner, name in re.findall(r"`(?:\w+[/.])*(\w+)\.(\w+)`", text):
+        if name in {"py", "json", "jsonl", "md"}:
+            continue
+        own = {n: names_in(m.tree) for n, m in modules().items()}
+        homes = [n for n in own if n.rpartition(".")[2] == owner or owner in own[n]]
+        inside = any(n.endswith(f".{owner}.{name}") or n == f"{owner}.{name}" for n in own)
+        assert inside or any(name in own[n] for n in homes), f"{owner}.{name}"
+        checked += 1
+    assert checked > 10
 
 
 def imports_told() -> Iterator[tuple[str, str, str]]:
