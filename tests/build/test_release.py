@@ -61,11 +61,17 @@ def test_the_version_is_one_everywhere() -> None:
     assert json.loads(package.read_text(encoding="utf-8"))["version"] == __version__
 
 
-def test_the_changelog_has_this_version_or_is_on_the_way_to_it() -> None:
+def test_the_changelog_says_what_this_version_is_and_has_a_place_for_the_next() -> None:
     changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     heads = re.findall(r"^## \[(.+?)\]", changelog, re.MULTILINE)
-    assert heads[0] in {"Unreleased", __version__}
-    assert __version__ in heads or heads == ["Unreleased"]
+    assert heads[:2] == ["Unreleased", __version__]
+    done = subprocess.run(
+        [sys.executable, ROOT / "build" / "release.py", f"v{__version__}"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == notes(changelog, __version__) + "\n"
 
 
 @pytest.mark.parametrize("workflow", WORKFLOWS, ids=lambda path: path.stem)
