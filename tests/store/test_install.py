@@ -212,7 +212,8 @@ def test_a_disk_that_fills_up_keeps_what_arrived(
     count = "find . -type f -name '*.partial' -size +0 | wc -l"
     script = f'{mount} && cd {tmp_path} && "$0" -c "$1" {tmp_path}/models; echo $? && {count}'
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
-    allowed = subprocess.run(["unshare", "-rm", "true"], capture_output=True, check=False)
+    asked = ["unshare", "-rm", "true"] if shutil.which("unshare") else ["false"]
+    allowed = subprocess.run(asked, capture_output=True, check=False)
     if allowed.returncode:
         script = script.replace(mount, f"ulimit -f {room.removesuffix('k')}")
     shell = ["sh"] if allowed.returncode else ["unshare", "-rm", "sh"]
