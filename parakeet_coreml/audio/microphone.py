@@ -238,9 +238,10 @@ class Microphone:
         """Move samples from PortAudio's ring to the queue until stopped, closed or lost."""
         sounddevice = library()
         try:
-            while not self._finished(self._read_once()):
-                soon = self._waited_for or self._judged < math.inf
-                self._rest(FIRST_POLL if soon else self.poll)
+            while not self._finished(count := self._read_once()):
+                # A ring with twice what comes between two looks says that we are behind.
+                behind = self._judged < math.inf or count > 2 * self.poll * self.rate
+                self._rest(FIRST_POLL if self._waited_for or behind else self.poll)
             if self._judged < math.inf and not self._failure and not self._closed:
                 self._fill_if_late(self._stop_time)  # a stop right behind a freeze
         except sounddevice.PortAudioError as error:
