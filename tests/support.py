@@ -1,7 +1,9 @@
 """What several test folders share."""
 
+import atexit
 import fcntl
 import os
+import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -69,6 +71,7 @@ def hide_linux() -> None:
         if hasattr(fcntl, name):
             delattr(fcntl, name)
     tools = Path(tempfile.mkdtemp(prefix="as-mac-"))
+    atexit.register(shutil.rmtree, tools, ignore_errors=True)
     for folder in map(Path, os.environ["PATH"].split(os.pathsep)):
         for tool in sorted(folder.glob("*")):
             if tool.name not in LINUX_TOOLS and not (tools / tool.name).is_symlink():

@@ -242,8 +242,9 @@ class Microphone:
                 # A ring with twice what comes between two looks says that we are behind.
                 behind = self._judged < math.inf or count > 2 * self.poll * self.rate
                 self._rest(FIRST_POLL if self._waited_for or behind else self.poll)
-            if self._judged < math.inf and not self._failure and not self._closed:
-                self._fill_if_late(self._stop_time)  # a stop right behind a freeze
+            mute = self._judged < math.inf or self._stop_time - self.ended > LATE
+            if mute and not self._failure and not self._closed:
+                self._fill_if_late(self._stop_time)  # a stop right behind a freeze, or a stall
         except sounddevice.PortAudioError as error:
             self._failure = f"stopped: {one_line(error)}"
         finally:
@@ -330,10 +331,8 @@ class Microphone:
         self._pace.filled(missing)
         self.lost_samples += missing
         self._arrived.put(missing)
-        lost = missing * 1000 // self.rate
-        self._warn(
-            "input_overflow", f"the microphone lost about {lost} ms: the computer was too busy"
-        )
+        lost = f"the microphone lost about {missing * 1000 // self.rate} ms"
+        self._warn("input_overflow", f"{lost}: the computer was too busy")
 
     def _finished(self, count: int) -> bool:
         """Say whether reading is over, after a look that found `count` samples."""

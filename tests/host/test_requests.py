@@ -115,6 +115,7 @@ def test_a_launcher_that_goes_ends_the_recording(tmp_path: Path, delay: float) -
     wav = write_wav(tmp_path / "long.wav", sound(*WORDS[:2], rest=60))
     script = write_script(tmp_path)
     log = tmp_path / "log"
+    log.touch()  # the shell may be gone before who makes it runs
     line = command(
         *("progressive-record", "--input", wav, "--realtime", "--meta"),
         *("--backend", "scripted", "--model", script),
