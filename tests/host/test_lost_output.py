@@ -120,11 +120,8 @@ def test_a_reader_that_goes_away_ends_the_recording(start: Start, room: PulseSer
     assert b"hello" in os.read(reader, 4096)
     assert eventually(lambda: microphones_in_use(room) == 1)
     os.close(reader)
-    went = time.monotonic()
     assert eventually(lambda: microphones_in_use(room) == 0, 3)
     recorder.finish(30, within=9)
-    assert recorder.ended - went < 9
-    assert time.monotonic() - went < 9
 
 
 def test_head_takes_one_line_and_the_recorder_goes_too(
@@ -229,9 +226,7 @@ def test_a_dead_host_ends_a_recording_into_a_file(
     room.mic.play(spoken(*WORDS[:2]))
     assert eventually(lambda: lines.read_bytes().count(b'"state":"end"') == 2)
     parent.send(signal.SIGKILL)
-    died = time.monotonic()
     assert eventually(lambda: microphones_in_use(room) == 0, 3)
-    assert time.monotonic() - died < 3
     parent.finish(-9)
     assert eventually(lambda: not processes_naming(str(tmp_path)), 9)
     last = lines.read_bytes().splitlines()[-1]

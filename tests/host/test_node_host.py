@@ -3,7 +3,6 @@
 import json
 import shutil
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -107,8 +106,6 @@ def test_nothing_survives_a_node_that_is_killed(
     assert microphones_in_use(room) == 1
     room.mic.play(spoken(*WORDS[:2]))
     assert host.process.wait(PATIENCE) == -9
-    died = time.monotonic()
     assert eventually(lambda: microphones_in_use(room) == 0, 3)  # promised: 1 s
     assert eventually(lambda: not psutil.pid_exists(pid), 9)  # promised: 3 s
     assert eventually(lambda: not processes_naming(str(tmp_path)), 9)
-    assert time.monotonic() - died < 9
