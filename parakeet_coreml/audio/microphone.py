@@ -82,6 +82,8 @@ CLOSE_LIMIT = 0.1
 NOISE_RMS = 1e-4
 """Loudness of the noise in place of lost samples: digital zeros can blank a whole window."""
 
+BUSY, MUTE = "the computer was too busy", "no sound came from it"
+
 
 class Microphone:
     """A microphone, mono at its native rate.
@@ -181,18 +183,14 @@ class Microphone:
             else:
                 heard = np.frombuffer(item, np.float32).reshape(-1, self._opened)
                 yield np.ascontiguousarray(heard[:, (self.channel or 1) - 1])
-        if not self._failure or self._closed:
-            return
-        raise DeviceLostError(
-            f"the microphone {self.name!r} {self._failure}",
-            "text up to this point is complete; check the connection and start again",
-        )
+        if self._failure and not self._closed:
+            raise DeviceLostError(
+                f"the microphone {self.name!r} {self._failure}",
+                "text up to this point is complete; check the connection and start again",
+            )
 
     def stop(self, tail: float = 0.0) -> None:
-        """End `blocks` after the samples up to `tail` seconds from now.
-
-        Returns at once; any thread may call it.
-        """
+        """End `blocks` after the samples up to `tail` s from now. At once, from any thread."""
         self._stop_time = min(self._stop_time, time.monotonic() + tail)
         self._wake.set()
 
@@ -221,14 +219,12 @@ class Microphone:
         opened = open_stream(
             self._devices, channel=self.channel, rates=self.rates, afresh=self.afresh
         )
-        self.rate, self.name, self._opened = opened.rate, opened.name, opened.channels
-        self.claimed = opened.claimed
-        if opened.wrong is not None:
-            message = f"{opened.wrong.message}; recording from {opened.name!r}"
-            self._warn("other_device", message)
+        self.rate, self.claimed, self.name = opened.rate, opened.claimed, opened.name
+        self._opened, self._stream = opened.channels, opened.stream
+        if (wrong := opened.wrong) is not None:
+            self._warn("other_device", f"{wrong.message}; recording from {opened.name!r}")
         self._pace = Pace(self.rate, time.monotonic())
         self._waited_for = FirstSound(self.rate, self._opened, (self.channel or 1) - 1)
-        self._stream = opened.stream
         if self._closed:  # too late: the caller has given up on us
             self._stream.close()
 
@@ -242,9 +238,9 @@ class Microphone:
                 # A ring with twice what comes between two looks says that we are behind.
                 behind = self._judged < math.inf or count > 2 * self.poll * self.rate
                 self._rest(FIRST_POLL if self._waited_for or behind else self.poll)
-            mute = self._judged < math.inf or self._stop_time - self.ended > LATE
-            if mute and not self._failure and not self._closed:
-                self._fill_if_late(self._stop_time)  # a stop right behind a freeze, or a stall
+            frozen, mute = self._judged < math.inf, self._stop_time - self.ended > LATE
+            if (frozen or mute) and not self._failure and not self._closed:
+                self._fill(self._stop_time, BUSY if frozen else MUTE, LATE)
         except sounddevice.PortAudioError as error:
             self._failure = f"stopped: {one_line(error)}"
         finally:
@@ -275,6 +271,7 @@ class Microphone:
             self.ended = time.monotonic()
             if self.began is None:
                 self.began = self.ended - count / self.rate
+                self._stall_timeout = min(self._stall_timeout, self.again_after)
             self._pace.arrived(count, self.ended)
             self._wanted = math.inf  # before anyone can want the next one
             kept = bytes(data)
@@ -285,11 +282,11 @@ class Microphone:
                 # (kAudioDeviceProcessorOverload): the count of samples will show what is missing.
                 self._judged = now + SETTLED
             elif overflowed:
-                self._fill(time.monotonic())
+                self._fill(time.monotonic(), BUSY)
         self._listen(kept, now)
         if now > self._judged:
             self._judged = math.inf
-            self._fill_if_late(now)
+            self._fill(now, BUSY, LATE)
         return count
 
     def _listen(self, data: bytes, now: float) -> None:
@@ -321,18 +318,16 @@ class Microphone:
                 f"than the {self.rate} a second it claims: its speech is heard at another speed",
             )
 
-    def _fill_if_late(self, moment: float) -> None:
-        if self._pace.missing(moment) > self.rate * LATE:
-            self._fill(moment)
-
-    def _fill(self, moment: float) -> None:
-        """Make up for what is missing, behind what was kept: a full ring keeps the oldest."""
+    def _fill(self, moment: float, why: str, least: float = 0.0) -> None:
+        """Make up for what is missing, `least` s, behind what was kept: a ring keeps the oldest."""
         missing = self._pace.missing(moment)
+        if missing < least * self.rate:
+            return
         self._pace.filled(missing)
         self.lost_samples += missing
         self._arrived.put(missing)
-        lost = f"the microphone lost about {missing * 1000 // self.rate} ms"
-        self._warn("input_overflow", f"{lost}: the computer was too busy")
+        ms = missing * 1000 // self.rate
+        self._warn("input_overflow", f"the microphone lost about {ms} ms: {why}")
 
     def _finished(self, count: int) -> bool:
         """Say whether reading is over, after a look that found `count` samples."""
@@ -363,7 +358,7 @@ class Microphone:
         Silence is counted in our own waits, not by the clock: after the whole process was stopped
         for a while, the samples are there as soon as it runs again.
         """
-        quiet, warned = 0.0, False
+        quiet, warned, over = 0.0, False, False
         while True:
             try:
                 item = self._arrived.get(timeout=WAIT)
@@ -375,14 +370,18 @@ class Microphone:
                 quiet, warned = 0.0, False
                 yield item
                 continue
-            late = time.monotonic() - self._stop_time
-            if self._closed or (late > 0 and quiet > 2 * self._patience()):
+            if self._closed:
                 return
-            limit = self._stall_timeout
-            if self.began is not None:
-                limit = min(limit, self.again_after)
-            if quiet >= limit:
-                self._failure = f"stopped: no sound came for {limit:g} s"
+            if self._stop_time < math.inf:
+                # The reader waits for what is due: only silence behind the stop says that it hangs.
+                if quiet > 2 * self._patience() and over:
+                    self._fill(self._stop_time, MUTE, LATE)
+                    self._arrived.put(None)
+                quiet = quiet if over else 0.0
+                over = time.monotonic() > self._stop_time
+                continue
+            if quiet >= self._stall_timeout:
+                self._failure = f"stopped: no sound came for {self._stall_timeout:g} s"
                 return
             if quiet >= STALL_WARNING and not warned:
                 warned = True

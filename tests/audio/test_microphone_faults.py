@@ -178,6 +178,57 @@ def test_a_stop_right_behind_a_freeze_still_tells_what_was_lost(
     assert fake.codes() == ["input_overflow"]
 
 
+class Stalled(FakeStream):
+    """Gives 0.1 s of sound, then nothing; what it kept meanwhile comes behind a stop, or never."""
+
+    def __init__(self, kept: bool) -> None:
+        super().__init__([])
+        self.kept = kept
+        self.began = time.monotonic()
+        self.given = 0
+        self.stopped = math.inf
+
+    @property
+    def read_available(self) -> int:
+        now = time.monotonic()
+        late = self.kept and now > self.stopped + 0.1
+        due = round((now - self.began) * RATE) if late else RATE // 10
+        count, self.given = max(0, due - self.given), max(due, self.given)
+        return count
+
+
+@pytest.mark.parametrize("kept", [True, False])
+@pytest.mark.parametrize("stalled", [0.9, 1.1, 1.35])  # wherever in the consumer's waits
+def test_a_stop_in_a_stall_waits_for_what_is_due_and_tells_what_is_not_there(
+    fake: Fake, kept: bool, stalled: float
+) -> None:
+    stream = fake.stream = Stalled(kept)
+    mic = fake.microphone()
+    mic.open()
+    blocks: list[NDArray[np.float32]] = []
+    consumer = threading.Thread(target=lambda: blocks.extend(mic.blocks()))
+    consumer.start()
+    time.sleep(stalled)
+    mic.stop()
+    stream.stopped = time.monotonic()
+    consumer.join(PATIENCE)
+    mic.close()
+    assert sum(map(len, blocks)) >= (stalled - 0.05) * RATE
+    assert fake.codes() == ([] if kept else ["input_overflow"])
+    assert all("no sound came from it" in message for _, message in fake.warnings)
+
+
+def test_a_stop_while_portaudio_hangs_tells_what_it_kept(fake: Fake) -> None:
+    mic = fake.microphone(gives(480), lambda s: int(s.hang.wait()) - 1)
+    fake.stream.hang.clear()
+    mic.open()
+    time.sleep(0.8)
+    mic.stop()
+    samples, message = heard(mic)
+    assert len(samples) - 480 == mic.lost_samples > 0.6 * RATE
+    assert (fake.codes(), message) == (["input_overflow"], "")
+
+
 def test_on_a_mac_the_flag_of_a_late_cycle_is_no_loss(
     fake: Fake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
