@@ -50,8 +50,6 @@ class Capture:
         self._rates: dict[tuple[str, int], int] = {}
         self._loss: Loss | None = None
         """Of the source before this one, until it is known what it cost."""
-        self.replaces = False
-        """The source goes on for one that was lost, as nobody asked."""
         self.source: Source | None = None
         self.left = to_samples(options.most_seconds)
         """Samples that may still come."""
@@ -167,7 +165,7 @@ class Capture:
         with self._changed:
             if loss is None or self._stopped or self._letting_go:
                 raise error
-            self.source, self.replaces = None, True
+            self.source = None
         self._watcher.warn("capture_stall", f"{error.message}; it is opened again")
         if not released(source):
             raise error
@@ -195,7 +193,7 @@ class Capture:
         with self._changed:
             if self._stopped or not self._letting_go:
                 return False
-            self._letting_go = self.replaces = False
+            self._letting_go = False
             source, self.source = self.source, None
         if source is not None:
             source.close()

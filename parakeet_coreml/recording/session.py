@@ -81,7 +81,7 @@ class Recording:
         self._worker: Supervised | None = None
         self._account: Account | None = None
         self._refused: UsageError | None = None
-        self._sounding = self._done = False
+        self._sounding = self._paused = self._done = False
         self._index = 0  # of the chunk line that is open
         self._moved = time.monotonic()
         self._finished = threading.Event()
@@ -333,6 +333,7 @@ class Recording:
             self._warn("input_left", left)
 
     def _say_state(self, state: str, **more: Value) -> None:
+        self._paused = state == "paused"
         captured = self._account.captured if self._account is not None else 0
         self._report.event("state", state=state, t_ms=to_ms(captured), **more)
 
@@ -344,13 +345,12 @@ class Recording:
 
     def _sounds(self, source: Source, onset: Onset) -> None:
         """Tell that sound arrives: a microphone says so itself, before NumPy is there."""
-        if self._sounding:
-            if not self._capture.replaces:  # again, after a pause
-                self._say_state("recording", **summary.silent(onset))
-            return
-        self._sounding = True
-        self._waterfall.mark("first_sample")
-        self._notices.listening(source, onset, live=self._options.live)
+        if not self._sounding:
+            self._sounding = True
+            self._waterfall.mark("first_sample")
+            self._notices.listening(source, onset, live=self._options.live)
+        if self._paused:
+            self._say_state("recording", **summary.silent(onset))
 
     # What is reported, from any thread
 

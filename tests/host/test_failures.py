@@ -292,6 +292,22 @@ def test_a_microphone_that_wakes_with_zeros_is_ready_when_it_hears(
     assert recorder.heard == list(WORDS[:3])
 
 
+def test_a_resume_is_reported_where_the_pause_came_before_any_sound(
+    start: Start, room: PulseServer
+) -> None:
+    with room.mic.muted():
+        recorder = start("--events", "ready,state", env=room.env)
+        while not microphones_in_use(room):
+            time.sleep(0.01)
+        recorder.say("pause")
+        recorder.until("state", state="paused")
+        recorder.say("resume")
+        recorder.until("state", state="recording")
+        recorder.say("stop")
+        recorder.finish(0)
+    assert len(recorder.of("ready")) == 2
+
+
 def test_zeros_for_less_than_three_seconds_are_no_failure(start: Start, room: PulseServer) -> None:
     with room.mic.muted():
         start("--max-seconds", "1", env=room.env).finish(0)
