@@ -134,7 +134,7 @@ class Microphone:
         self._warn = warn
         self._begun: Callable[[], None] | None = begun
         self._waited_for: FirstSound | None = None
-        self._open_timeout = open_timeout
+        self.open_timeout = open_timeout
         self._stall_timeout = stall_timeout
         self._stream: Any = None
         self._reader: threading.Thread | None = None
@@ -153,7 +153,7 @@ class Microphone:
         Raises `NoDeviceError` if there is no such microphone, or it does not open in time.
         """
         try:
-            within(self._open_timeout, self._start, waiting=self._tell_opening)
+            within(self.open_timeout, self._start, waiting=self._tell_opening)
         except NoDeviceError:
             self._closed = True  # should it open after all, it is closed again
             raise

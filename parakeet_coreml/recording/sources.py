@@ -30,6 +30,10 @@ On a Mac they stop when the headphones are put away, and PortAudio calls the str
 ever. On Linux a loss is told at once, and a sound server that holds everything up, for seconds,
 has it all when it goes on."""
 
+OPEN_AGAIN = 5.0
+"""Seconds in which a lost microphone has to open: no permission is asked for, as at the start, and
+the words before the loss wait for it, behind a stop 15 s at most."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Told:
@@ -67,6 +71,8 @@ def open_source(
         microphone = Microphone(device, warn=told.warn, begun=told.begun)
         if again is not None:
             microphone.rates, microphone.afresh = again.rates, again.afresh
+        if microphone.afresh:
+            microphone.open_timeout = min(microphone.open_timeout, OPEN_AGAIN)
         if not named(options):
             microphone.again_after = AGAIN_AFTER
         microphone.sounds = lambda onset: told.sounds(microphone, onset)

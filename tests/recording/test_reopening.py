@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from portaudio_standin import RATE, Clocked, Fake, FakeStream, dies, gives
 
-from parakeet_coreml.audio.microphone import NOISE_RMS
+from parakeet_coreml.audio.microphone import NOISE_RMS, Microphone
 from parakeet_coreml.audio.pace import Pace
 from parakeet_coreml.audio.samples import SAMPLE_RATE, Samples
 from parakeet_coreml.errors import DeviceLostError
@@ -185,6 +185,24 @@ def test_nothing_is_started_anew_around_a_stream_that_does_not_close(
     listening.ended()
     assert listening.error is not None
     assert (fake.broken, fake.starts, len(fake.opened)) == ([], 1, 1)
+
+
+def test_one_that_hangs_as_it_opens_again_holds_no_words_up(
+    fake: Fake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("parakeet_coreml.recording.sources.OPEN_AGAIN", 0.3)
+    monkeypatch.setattr("parakeet_coreml.recording.capture.PATIENCE", 0.1)
+    monkeypatch.setitem(Microphone.__init__.__kwdefaults__ or {}, "open_timeout", 3600.0)
+
+    def dies_and_jams(stream: FakeStream) -> int:
+        fake.open_when.clear()
+        return dies(stream)
+
+    fake.stream.script = [gives(4_800), dies_and_jams]
+    listening = Listening(fake)
+    assert len(listening.ended()) == 1_600
+    assert listening.error is not None
+    assert len(fake.opened) == 1
 
 
 def test_a_stop_ends_the_wait_for_a_device(fake: Fake) -> None:
