@@ -51,8 +51,10 @@ class Capture:
         self._loss: Loss | None = None
         """Of the source before this one, until it is known what it cost."""
         self.source: Source | None = None
-        self.left = to_samples(options.most_seconds)
+        self._most = self.left = to_samples(options.most_seconds)
         """Samples that may still come."""
+        self._made_until = 0
+        """Where what stands for the newest loss ends, in samples from the start."""
 
     def open(self, again: Again | None = None) -> Source:
         """Begin to listen.
@@ -101,6 +103,13 @@ class Capture:
         if isinstance(source, Collecting):
             source.look_within(seconds)
 
+    def quiet_of(self, samples: int) -> int:
+        """Return how many of so many newest samples without speech were recorded.
+
+        Somebody may have spoken during what stands for a loss.
+        """
+        return max(0, min(samples, self._most - self.left - self._made_until))
+
     def close(self) -> None:
         """Let the source go."""
         if self.source is not None:
@@ -115,7 +124,6 @@ class Capture:
         from parakeet_coreml.audio.resample import Counts  # noqa: PLC0415  NumPy loads here, not before
 
         counts = Counts()
-        most = self.left
         try:
             while (source := self.source) is not None:
                 if self._options.input != "mic":
@@ -126,7 +134,7 @@ class Capture:
                     self._replace(source, error)
                     continue
                 if not self._paused():
-                    self._end(source, most - max(self.left, 0))
+                    self._end(source, self._most - max(self.left, 0))
                     break
                 yield None
                 self._reopen()
@@ -156,6 +164,7 @@ class Capture:
         if loss is None:
             return ()
         message, instead = loss.told(source)
+        self._made_until = self._most - self.left + len(instead)
         self._watcher.warn("device_reopened", message)
         return (instead,)
 

@@ -339,8 +339,8 @@ class Recording:
 
     def _quiet(self, samples: int) -> None:
         """End the recording after so long without speech, once there was some."""
-        limit = self._options.auto_stop
-        if limit is not None and self._options.live and samples >= to_samples(limit):
+        limit, quiet = self._options.auto_stop, self._capture.quiet_of(samples)
+        if limit is not None and self._options.live and quiet >= to_samples(limit):
             self._stop("auto_stop")
 
     def _sounds(self, source: Source, onset: Onset) -> None:

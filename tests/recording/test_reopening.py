@@ -42,6 +42,8 @@ class Listening:
             ),
         )
         self.blocks: list[Samples] = []
+        self.quiet: list[int] = []
+        """How much of all that came would be quiet for `--auto-stop` if nobody spoke."""
         self.error: DeviceLostError | None = None
         self.capture.open()
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -52,6 +54,7 @@ class Listening:
             for block in self.capture.audio():
                 if block is not None:
                     self.blocks.append(block)
+                    self.quiet.append(self.capture.quiet_of(sum(map(len, self.blocks))))
         except DeviceLostError as error:
             self.error = error
 
@@ -104,6 +107,23 @@ def test_a_microphone_that_is_gone_is_replaced_by_the_system_s(fake: Fake) -> No
     between = np.abs(heard[2_000:]) < 10 * NOISE_RMS  # it begins at 1,600
     assert np.count_nonzero(between) == pytest.approx(lost_ms(fake) * 16 - 400, abs=100)
     assert listening.error is None
+
+
+def test_what_stands_for_a_loss_is_no_quiet_that_ends_a_recording(fake: Fake) -> None:
+    listening = goes_on_after(fake, Clocked(RATE))
+    until(lambda: "device_reopened" in fake.codes())
+    until(lambda: len(listening.quiet) > 8)
+    listening.capture.stop()
+    heard = listening.ended()
+    made = next(
+        at
+        for at, block in enumerate(listening.blocks)
+        if len(block) and (block < 10 * NOISE_RMS).all()
+    )
+    recorded = sum(map(len, listening.blocks[made + 1 :]))
+    assert listening.quiet[made] == 0
+    assert 0 < listening.quiet[-1] <= recorded < len(heard)
+    assert recorded - listening.quiet[-1] <= len(listening.blocks[-1])
 
 
 def test_samples_that_stop_are_a_change_of_route_on_a_mac(
