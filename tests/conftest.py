@@ -5,6 +5,7 @@ import platform
 import shutil
 import signal
 import sys
+import threading
 from collections.abc import Iterator
 from ctypes.util import find_library
 from importlib.metadata import PackageNotFoundError, version
@@ -77,5 +78,7 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> Iterator[Fake]:
     """Give a stand-in for sounddevice with one microphone."""
     one = Fake()
     monkeypatch.setitem(sys.modules, "sounddevice", one.module())
+    # Of a process: what one test gave up is nothing to the next.
+    monkeypatch.setattr("parakeet_coreml.audio.portaudio._given_up", threading.Event())
     yield one
     one.let_go()

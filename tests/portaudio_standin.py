@@ -110,6 +110,8 @@ class Fake:
         self.open_when.set()
         self.devices = ["Desk"]
         self.known = [*self.devices]
+        self.gone: list[str] = []
+        """Those that are known and cannot be opened."""
         self.claims: dict[str, float] = {}
         """The rates of devices that claim another than `rate`."""
         self.starts = 1
@@ -155,6 +157,8 @@ class Fake:
         self.open_when.wait()
         if asked["device"] >= len(self.known):
             raise PortAudioError("Invalid device")
+        if self.known[asked["device"]] in self.gone:
+            raise PortAudioError("Device unavailable")
         self.asked = asked
         self.opened.append(asked)
         if len(self.opened) > 1 and self.next:

@@ -93,11 +93,19 @@ def library() -> Any:  # noqa: ANN401  sounddevice is untyped
     return sounddevice
 
 
+def hangs() -> bool:
+    """Return whether a call was given up, which may still be inside PortAudio."""
+    return _given_up.is_set()
+
+
 def restart() -> None:
     """Let PortAudio look for its devices afresh: its list is from when it started.
 
-    Every stream has to be closed. Raises sounddevice's `PortAudioError`.
+    Every stream has to be closed. Raises sounddevice's `PortAudioError`, and `NoDeviceError` where
+    PortAudio hangs.
     """
+    if hangs():
+        raise NoDeviceError("the sound system does not answer", "restart the audio server")
     sounddevice = library()
     with _loading:
         with contextlib.suppress(sounddevice.PortAudioError):  # it may not even run

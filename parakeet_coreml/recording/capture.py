@@ -51,6 +51,8 @@ class Capture:
         self._loss: Loss | None = None
         """Of the source before this one, until it is known what it cost."""
         self.source: Source | None = None
+        self._let_go: Source | None = None
+        """The one before a pause."""
         self._most = self.left = to_samples(options.most_seconds)
         """Samples that may still come."""
         self._made_until = 0
@@ -203,19 +205,25 @@ class Capture:
             if self._stopped or not self._letting_go:
                 return False
             self._letting_go = False
-            source, self.source = self.source, None
-        if source is not None:
-            source.close()
+            self._let_go, self.source = self.source, None
+        if self._let_go is not None:
+            self._let_go.close()
         self._watcher.paused()
         return True
 
     def _reopen(self) -> None:
+        """Open the microphone at the end of a pause; there may be others than before."""
         with self._changed:
             self._changed.wait_for(lambda: self._stopped or not self._held)
             if self._stopped:
                 return
         try:
-            self.open()
+            try:
+                self.open()
+            except NoDeviceError:
+                if self._let_go is None or not released(self._let_go):
+                    raise
+                self.open(Again(rates=self._rates, afresh=True))
         except NoDeviceError as error:
             reason = f"the microphone did not open again: {error.message}"
             raise DeviceLostError(reason, error.hint) from error

@@ -69,8 +69,9 @@ def loss_of(source: Source, error: DeviceLostError, options: Options) -> Loss | 
 
 
 def released(source: Source) -> bool:
-    """Let a source go that failed, and tell whether PortAudio has let go of it too."""
+    """Let a source go, and tell whether PortAudio has let go of it too and may start anew."""
     from parakeet_coreml.audio.microphone import Microphone  # noqa: PLC0415  lazy
+    from parakeet_coreml.audio.portaudio import hangs  # noqa: PLC0415  lazy
 
     source.close()
-    return isinstance(source, Microphone) and source.released(RELEASE)
+    return isinstance(source, Microphone) and source.released(RELEASE) and not hangs()

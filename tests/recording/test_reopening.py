@@ -10,8 +10,9 @@ from portaudio_standin import RATE, Clocked, Fake, FakeStream, dies, gives
 
 from parakeet_coreml.audio.microphone import NOISE_RMS, Microphone
 from parakeet_coreml.audio.pace import Pace
+from parakeet_coreml.audio.portaudio import restart
 from parakeet_coreml.audio.samples import SAMPLE_RATE, Samples
-from parakeet_coreml.errors import DeviceLostError
+from parakeet_coreml.errors import DeviceLostError, NoDeviceError
 from parakeet_coreml.recording import reopening
 from parakeet_coreml.recording.capture import Capture, Watcher
 from parakeet_coreml.recording.options import Options
@@ -223,6 +224,8 @@ def test_one_that_hangs_as_it_opens_again_holds_no_words_up(
     assert len(listening.ended()) == 1_600
     assert listening.error is not None
     assert len(fake.opened) == 1
+    with pytest.raises(NoDeviceError, match="does not answer"):
+        restart()  # a call may still be inside PortAudio
 
 
 def test_a_stop_ends_the_wait_for_a_device(fake: Fake) -> None:
@@ -247,6 +250,35 @@ def test_a_pause_while_it_opens_again_is_kept_to_and_the_loss_is_told(fake: Fake
     listening.capture.stop()
     listening.ended()
     assert (listening.error, fake.broken) == (None, [])
+
+
+def test_a_microphone_that_went_during_a_pause_is_replaced_at_its_end(fake: Fake) -> None:
+    fake.stream, fake.next = Clocked(RATE), [Clocked(RATE)]
+    listening = Listening(fake)
+    listening.capture.pause()
+    assert listening.paused.wait(PATIENCE)
+    before = len(listening.blocks)
+    fake.devices, fake.gone = ["Built-in"], ["Desk"]
+    listening.capture.resume()
+    until(lambda: len(listening.blocks) > before)
+    listening.capture.stop()
+    listening.ended()
+    assert (listening.error, fake.broken, fake.starts) == (None, [], 1)
+    assert listening.capture.source is not None
+    assert listening.capture.source.name == "Built-in"
+    assert fake.codes() == []
+
+
+def test_without_a_microphone_at_the_end_of_a_pause_it_is_lost(fake: Fake) -> None:
+    fake.stream = Clocked(RATE)
+    listening = Listening(fake)
+    listening.capture.pause()
+    assert listening.paused.wait(PATIENCE)
+    fake.devices, fake.gone = [], ["Desk"]
+    listening.capture.resume()
+    listening.ended()
+    assert listening.error is not None
+    assert "did not open again: there is no microphone" in listening.error.message
 
 
 # A rate that is not what the device claims: AirPods
