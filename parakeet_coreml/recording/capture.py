@@ -133,8 +133,10 @@ class Capture:
                 try:
                     yield from self._heard(source, counts)
                 except DeviceLostError as error:
-                    self._replace(source, error)
-                    continue
+                    if not self._pausing():
+                        self._replace(source, error)
+                        continue
+                    self._watcher.warn("capture_stall", error.message)
                 if not self._paused():
                     self._end(source, self._most - max(self.left, 0))
                     break
@@ -174,7 +176,7 @@ class Capture:
         """Open the microphone again that failed. Raises `error` where that is not to be."""
         loss = loss_of(source, error, self._options)
         with self._changed:
-            if loss is None or self._stopped or self._letting_go:
+            if loss is None or self._stopped:
                 raise error
             self.source = None
         self._watcher.warn("capture_stall", f"{error.message}; it is opened again")
@@ -198,6 +200,10 @@ class Capture:
         if self._options.input == "-":
             self._watcher.stop("end_of_input")  # its end is how a host stops it
         self._watcher.left(source, used)
+
+    def _pausing(self) -> bool:
+        with self._changed:
+            return self._letting_go and not self._stopped
 
     def _paused(self) -> bool:
         """Let the microphone go if that was asked for, and wait; False where the recording ends."""

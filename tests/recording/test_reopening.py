@@ -252,6 +252,30 @@ def test_a_pause_while_it_opens_again_is_kept_to_and_the_loss_is_told(fake: Fake
     assert (listening.error, fake.broken) == (None, [])
 
 
+@pytest.mark.parametrize("device", [None, "Desk"])
+def test_one_that_dies_as_it_is_paused_is_paused_all_the_same(
+    fake: Fake, device: str | None
+) -> None:
+    known = threading.Event()
+
+    def dies_in_a_pause(stream: FakeStream) -> int:
+        known.wait(PATIENCE)
+        listening.capture.pause()
+        return dies(stream)
+
+    fake.stream.script, fake.next = [gives(4_800), dies_in_a_pause], [Clocked(RATE)]
+    listening = Listening(fake, device=device)
+    known.set()
+    assert listening.paused.wait(PATIENCE)
+    assert fake.codes() == ["capture_stall"]
+    before = len(listening.blocks)
+    listening.capture.resume()
+    until(lambda: len(listening.blocks) > before)
+    listening.capture.stop()
+    listening.ended()
+    assert (listening.error, len(fake.opened), fake.broken) == (None, 2, [])
+
+
 def test_a_microphone_that_went_during_a_pause_is_replaced_at_its_end(fake: Fake) -> None:
     fake.stream, fake.next = Clocked(RATE), [Clocked(RATE)]
     listening = Listening(fake)
