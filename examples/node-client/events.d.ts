@@ -21,7 +21,7 @@ export interface ChunkLine {
   words?: TimedWord[];
 }
 
-/** A failure, told at once. Chunks for what was captured before may follow, then `done`. */
+/** A failure, reported at once. Chunks for what was captured before may follow, then `done`. */
 export interface ErrorLine {
   type: "error";
   /** Stable; more may be added. */
@@ -98,7 +98,7 @@ export interface CaptureReadyLine {
   silent?: boolean;
 }
 
-/** With --events ready: the model is loaded; what was said before is not lost. */
+/** With --events ready: the model is loaded; what was spoken before is not lost. */
 export interface ModelReadyLine {
   type: "ready";
   what: "model";

@@ -462,7 +462,7 @@ def test_a_speculation_that_ends_in_time_is_left_alone(monkeypatch: pytest.Monke
         def start(self) -> None:
             """Wait for the test to strike."""
 
-    monkeypatch.setattr("threading.Timer", Timer)
+    monkeypatch.setattr("parakeet_coreml.recognition.speculation.Timer", Timer)
     worker = Worker()
     worker.gone.set()
     ahead = SpeculatingBackend(worker, supervisor=worker)  # type: ignore[arg-type]  # no pid, no info
