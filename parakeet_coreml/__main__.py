@@ -91,7 +91,7 @@ def _listens(arguments: list[str]) -> bool:
 
 
 def _for_people(arguments: list[str]) -> bool:
-    """Tell whether stdout may be text instead of lines, before click is there to say so."""
+    """Return whether stdout may be text instead of lines, before click is there to say so."""
     text = {"text", "--format=text"}.intersection(arguments)
     return bool(text) or os.environ.get("PARAKEET_COREML_FORMAT") == "text"
 

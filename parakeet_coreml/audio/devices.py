@@ -96,9 +96,7 @@ def first_there(
             return chosen(devices, one), wrong[0] if wrong else None
         except NoDeviceError as error:
             wrong.append(error)
-    messages = dict.fromkeys(
-        error.message for error in wrong
-    )  # there may be none at all, told once
+    messages = dict.fromkeys(error.message for error in wrong)  # "no microphone" is said once
     raise NoDeviceError("; ".join(messages), wrong[0].hint)
 
 

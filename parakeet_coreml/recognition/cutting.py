@@ -121,7 +121,7 @@ class Cutter:
             self._listener.failed(_overload())
 
     def _as_it_is_made(self, seconds: float) -> bool:
-        """Tell whether audio comes no faster than time passes: a host may pipe its microphone."""
+        """Return whether audio comes no faster than time passes: a host may pipe its microphone."""
         now = time.monotonic()
         self._burst = max(0.0, self._burst + seconds - CATCHES_UP * (now - self._came))
         self._came = now

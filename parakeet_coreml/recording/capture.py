@@ -160,7 +160,7 @@ class Capture:
                 if self.left <= 0:
                     self._watcher.stop("max_seconds")
                     return
-        self._made_up(source)
+        self._made_up(source)  # stopped before it gave anything: the loss is reported all the same
 
     def _made_up(self, source: Source) -> tuple[Samples, ...]:
         """Say what was lost until this source began, and return what stands for it."""

@@ -106,7 +106,7 @@ def open_source(
 
 
 def named(options: Options) -> bool:
-    """Tell whether the microphone was chosen, so that another one is no substitute."""
+    """Return whether the microphone was chosen, so that another one is no substitute."""
     device = options.device
     return any(name.strip() for name in ((device,) if isinstance(device, str) else device or ()))
 
