@@ -54,7 +54,7 @@ def client_s(name: str) -> float:
 
 DESIGN = (
     (
-        r"every # ms; # where levels are shown, # until the first sample",
+        r"every # ms; # where levels are shown, # until there is sound",
         (microphone.POLL * 1000, microphone.LIVE_POLL * 1000, microphone.FIRST_POLL * 1000),
     ),
     (r"once at a pause of # ms", (ms(energy.END_TICKS * energy.TICK),)),
