@@ -6,8 +6,7 @@
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from parakeet_coreml.audio.onset import Onset
 from parakeet_coreml.audio.samples import Samples, to_samples
@@ -21,8 +20,7 @@ if TYPE_CHECKING:  # NumPy must not load before the microphone runs
     from parakeet_coreml.audio.resample import Counts
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Watcher:
+class Watcher(NamedTuple):
     """Callbacks for what becomes of the capture."""
 
     sounds: Callable[[Source, Onset], None]
