@@ -127,6 +127,18 @@ def test_what_stands_for_a_loss_is_no_quiet_that_ends_a_recording(fake: Fake) ->
     assert recorded - listening.quiet[-1] <= len(listening.blocks[-1])
 
 
+def test_nor_is_what_stands_for_samples_that_a_device_lost(fake: Fake) -> None:
+    lost = gives(480, overflowed=True, after=0.6)
+    fake.stream.script = [gives(4_800), gives(4_800), lost, gives(4_800), gives(480), dies]
+    listening = Listening(fake, device="Desk")
+    heard = listening.ended()
+    assert fake.codes() == ["input_overflow"]
+    (made,) = (at for at, block in enumerate(listening.blocks) if len(block) > 4_800)
+    assert listening.quiet[made - 1] > 0
+    assert listening.quiet[made] == 0
+    assert listening.quiet[-1] <= sum(map(len, listening.blocks[made + 1 :])) < len(heard)
+
+
 def test_samples_that_stop_are_a_change_of_route_on_a_mac(
     fake: Fake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
