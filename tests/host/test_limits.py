@@ -205,3 +205,35 @@ def test_lines_of_a_writer_whose_thread_died_are_written_nevertheless(
     assert os.read(reading, 100) == b"one\ntwo\n"
     os.close(reading)
     os.close(writing)
+
+
+def test_a_writer_without_a_thread_waits_for_nobody_longer_than_it_is_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def none(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    reading, writing = os.pipe()
+    monkeypatch.setattr(threads.Thread, "start", none)
+    writer = Writer(writing, on_lost=lambda: None)
+    lines = [b"%d" % number * 100_000 + b"\n" for number in range(5)]
+    assert [writer.put(line) for line in lines] == [True] * len(lines)
+    assert not writer.flush(0.1)  # nobody reads
+    assert [writer.put(b"", droppable=True) for _ in range(20)][-1] is False
+    assert not writer.lost
+    monkeypatch.undo()
+    taken = bytearray()
+
+    def reads() -> None:
+        while len(taken) < sum(map(len, lines)):
+            taken.extend(os.read(reading, 1 << 16))
+
+    reader = threading.Thread(target=reads)
+    reader.start()
+    assert writer.flush(PATIENCE)
+    reader.join(PATIENCE)
+    assert bytes(taken) == b"".join(lines)
+    os.close(reading)
+    assert not writer.put(b"nobody reads any more\n")
+    assert writer.lost
+    os.close(writing)
