@@ -123,12 +123,19 @@ class Pace:
         if len(self._stretches) == 2:  # noqa: PLR2004  they are compared with each other
             (one, before), (two, after) = self._stretches
             if min(abs(one), abs(two)) > self.FLIPPED and abs(one - two) < self.ALIKE:
-                rate = usual(self._rate * (1 + (one + two) / 2), self.ALIKE)
-                return (rate, before + after) if rate else (0, 0.0)
+                # The older one may have begun before the rate changed.
+                off = (one + two) / 2 if abs(one - two) < self.NEAR else two
+                rate = usual(self._rate * (1 + off), self.ALIKE)
+                return (rate, self._since(rate, before + after)) if rate else (0, 0.0)
         off = self.drift()
         rate = usual(self._rate * (1 + off), self.NEAR) if off else 0
         other = rate and abs(rate / self._rate - 1) > self.NEAR
         return (rate, self._steady_time) if other else (0, 0.0)
+
+    def _since(self, rate: int, seconds: float) -> float:
+        """Return for how long it has given this rate: as what lags says, or so many s."""
+        short = self._rate - rate
+        return self.lost(self._last) / short if short > 0 else seconds
 
     def follow(self, drift: float) -> None:
         """Go by the rate that was measured from now on: all that was recorded has arrived."""

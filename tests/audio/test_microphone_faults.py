@@ -726,6 +726,49 @@ def test_a_rate_that_flips_after_ten_minutes_is_known_as_fast() -> None:
     assert pace.flipped()[0] == 24_000
 
 
+@pytest.mark.parametrize("begins", [0.2, 0.4, 0.6, 1.0, 1.4, 1.8])
+@pytest.mark.parametrize("true", [16_000, 24_000])
+def test_a_rate_that_flips_in_the_first_seconds_is_known_with_all_that_it_cost(
+    begins: float, true: int
+) -> None:
+    pace = Pace(48_000, 0.0)
+    now, rate, cost = played(pace, begins, 48_000), 0, 0.0
+    flipped = now
+    while not rate:
+        now = played(pace, 0.1, true, now)
+        rate, cost = pace.flipped()
+    assert rate == true
+    assert now - flipped <= 3.4
+    assert cost == pytest.approx(now - flipped, rel=0.1)
+
+
+class Flips(Clocked):
+    """Gives 48 kHz for half a second, then 24, as AirPods may when they begin to record."""
+
+    @property
+    def read_available(self) -> int:
+        passed = time.monotonic() - self.began
+        due = int(min(passed, 0.5) * 48_000 + max(0.0, passed - 0.5) * 24_000) - self.given
+        self.given += due
+        return due
+
+
+def test_a_rate_that_flips_too_short_before_a_stop_to_be_known_is_told_as_a_loss(
+    fake: Fake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.platform", "darwin")
+    fake.stream = Flips(RATE)
+    mic = fake.microphone()
+    mic.open()
+    time.sleep(2.0)
+    mic.stop()
+    samples, message = heard(mic)
+    assert (fake.codes(), message) == (["input_overflow"], "")
+    assert "fewer samples than it claims" in fake.warnings[0][1]
+    assert mic.lost_samples > RATE // 2
+    assert len(samples) == fake.stream.given + mic.lost_samples
+
+
 @given(
     burst=st.floats(0.05, 0.26),
     delays=st.lists(st.floats(0, 0.1), min_size=40, max_size=80),
