@@ -264,6 +264,51 @@ def test_a_pause_while_it_opens_again_is_kept_to_and_the_loss_is_told(fake: Fake
     assert (listening.error, fake.broken) == (None, [])
 
 
+def test_unplugged_on_a_mac_the_last_one_is_lost(
+    fake: Fake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.platform", "darwin")
+    monkeypatch.setattr("parakeet_coreml.recording.sources.AGAIN_AFTER", 0.5)
+    monkeypatch.setattr("parakeet_coreml.recording.capture.PATIENCE", 0.2)
+    fake.devices = []
+    fake.stream.script = [gives(4_800)]  # and nothing more, though it calls itself active
+    listening = Listening(fake)
+    assert len(listening.ended()) == 1_600
+    assert listening.error is not None
+    assert (listening.error.name, listening.error.exit_code) == ("device_lost", 12)
+    assert "no sound came for 0.5 s" in listening.error.message
+
+
+class Sleeps(Clocked):
+    """Gives 48 kHz for 0.6 s, then nothing for a second in which nobody looks, then 24 kHz."""
+
+    slept = False
+
+    @property
+    def read_available(self) -> int:
+        if not self.slept and time.monotonic() - self.began > 0.6:
+            time.sleep(1.0)
+            self.slept, self.rate, self.began, self.given = True, 24_000, time.monotonic(), 0
+        return super().read_available
+
+
+def test_a_mac_that_sleeps_and_wakes_with_another_rate_tells_both(
+    fake: Fake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.platform", "darwin")
+    monkeypatch.setattr("parakeet_coreml.audio.microphone.HELD_UP", 0.5)
+    monkeypatch.setattr("parakeet_coreml.audio.microphone.SETTLED", 0.2)
+    fake.stream, fake.next = Sleeps(RATE), [Clocked(24_000)]
+    listening = Listening(fake, device="Desk")
+    until(lambda: "device_reopened" in fake.codes())
+    listening.capture.stop()
+    listening.ended()
+    assert fake.codes() == ["input_overflow", "capture_stall", "device_reopened"]
+    assert int(fake.warnings[0][1].split(" ms")[0].split()[-1]) >= 900
+    assert "gives 24000 samples a second" in fake.warnings[-1][1]
+    assert (listening.error, fake.broken) == (None, [])
+
+
 @pytest.mark.parametrize("device", [None, "Desk"])
 def test_one_that_dies_as_it_is_paused_is_paused_all_the_same(
     fake: Fake, device: str | None

@@ -31,7 +31,9 @@ HANG = 60.0
 KINDS: list[type[ParakeetError]] = [ParakeetError, *ParakeetError.__subclasses__()]
 CODES = {kind.name: kind.exit_code for kind in KINDS}
 
-LIBRARIES = ("fdsem.c", "nanobind error", "Not enough memory")
+NO_MEMORY = "Not enough memory"
+
+LIBRARIES = ("fdsem.c", "nanobind error", NO_MEMORY)
 """What libraries say that end the process themselves: libpulse twice, and soxr's binding."""
 
 GOOD = ("whole", "told", "warned", "refused", "unread", "interpreter", "library")
