@@ -1,5 +1,6 @@
 """Where the system gives no more of something: told in words, `done` last, the right code."""
 
+import errno
 import os
 import shutil
 import sys
@@ -10,7 +11,7 @@ import pytest
 from recorder import PATIENCE, Start, patched
 from support import requires
 
-from parakeet_coreml import threads
+from parakeet_coreml import lastwords, threads
 from parakeet_coreml.host.writer import Writer
 
 pytest_plugins = ("host_fixtures",)
@@ -146,6 +147,24 @@ def test_without_a_recording_a_limit_is_told_to_people_alone(
     recorder.finish(1)
     assert recorder.raw == b""
     assert "Error: there is no more memory" in recorder.stderr
+
+
+@pytest.mark.parametrize(
+    ("error", "what"),
+    [
+        (MemoryError(), "memory"),
+        (OSError(errno.ENOMEM, "no room"), "memory"),
+        (RuntimeError("can't allocate lock"), "memory"),
+        (RuntimeError("can't allocate read lock"), "memory"),
+        (ImportError("libx.so: failed to map segment from shared object"), "memory"),
+        (RuntimeError("can't start new thread"), "threads"),
+        (OSError(errno.EMFILE, "too many"), "files"),
+        (RuntimeError("can't open"), ""),
+        (KeyError("x"), ""),
+    ],
+)
+def test_a_limit_of_the_system_is_known_by_its_error(error: BaseException, what: str) -> None:
+    assert lastwords.limit_of(error) == (lastwords.ENDS[what] if what else None)
 
 
 NO_WORDS_LEFT = """

@@ -33,8 +33,8 @@ CODES = {kind.name: kind.exit_code for kind in KINDS}
 
 NO_MEMORY = "Not enough memory"
 
-LIBRARIES = ("fdsem.c", "nanobind error", NO_MEMORY)
-"""What libraries say that end the process themselves: libpulse twice, and soxr's binding."""
+LIBRARIES = ("fdsem.c", NO_MEMORY, "nanobind error", "std::bad_alloc")
+"""What libraries say that end the process themselves: libpulse, soxr's binding, and C++."""
 
 GOOD = ("whole", "told", "warned", "refused", "unread", "interpreter", "library")
 BAD = ("hang", "signal", "no done", "wrong code", "silent", "invented", "garbled")
