@@ -151,8 +151,12 @@ class Capture:
         """Yield what one source gives, up to the limit, behind what was lost before it."""
         microphone = self._options.input == "mic"  # it gives the channel it was opened for
         channel = None if microphone else self._options.channel_number
+        made_up = 0
         for block in heard(source, counts, channel):
             for piece in (*self._made_up(source), block):
+                if piece is block and isinstance(source, Collecting) and source.made_up > made_up:
+                    made_up = source.made_up  # the source itself has lost some
+                    self._made_until = self._most - self.left + len(piece)
                 yield piece[: self.left]
                 self.left -= len(piece)
                 if self.left <= 0:
