@@ -55,3 +55,9 @@ class Collecting(Protocol):
     def look_within(self, seconds: float) -> None:
         """Hand over what was heard in `seconds` from now, if not sooner. From any thread."""
         ...
+
+    def rests(self, resting: bool) -> None:  # noqa: FBT001  it is the whole message
+        """Take whether all that was handed over ends in a pause. From the thread of `blocks`."""
+
+    def let_go(self) -> None:
+        """Begin to let the device go, at once; `close` waits for it."""

@@ -32,7 +32,7 @@ class Watcher(NamedTuple):
     left: Callable[[Source, int], None]
     """The source ended in order, after so many samples at 16 kHz."""
     ended: Callable[[], None]
-    """The source is let go, and nothing more will be captured."""
+    """The source is being let go, and nothing more will be captured."""
 
 
 class Capture:
@@ -103,6 +103,12 @@ class Capture:
         if isinstance(source, Collecting):
             source.look_within(seconds)
 
+    def rests(self, resting: bool) -> None:  # noqa: FBT001  it is the whole message
+        """Tell a source that collects sound whether all that it gave ends in a pause."""
+        source = self.source
+        if isinstance(source, Collecting):
+            source.rests(resting)
+
     def quiet_of(self, samples: int) -> int:
         """Return how many of so many newest samples without speech were recorded.
 
@@ -141,8 +147,12 @@ class Capture:
                 yield None
                 self._reopen()
         finally:
-            # Before the last window is decoded: the next recording may want the microphone.
-            self.close()
+            # Before the last window is decoded, which does not wait for it: the next recording may
+            # want the microphone.
+            if isinstance(self.source, Collecting):
+                self.source.let_go()
+            else:
+                self.close()
             self._watcher.ended()
             if counts.bad_samples:
                 self._watcher.warn("nan_samples", f"{counts.bad_samples} samples were not numbers")
