@@ -64,6 +64,7 @@ PURE = {
     "audio.pace",
     "audio.samples",
     "backends.languages",
+    "backends.parts",
     "backends.transducer.bias",
     "backends.transducer.mel",
     "backends.transducer.resemblance",
