@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from parakeet_coreml.audio.samples import MODEL_WINDOW, SAMPLE_RATE, Samples
 from parakeet_coreml.backends.base import BackendInfo, BackendSpec
+from parakeet_coreml.backends.decoder_joint import LOUDER, open_stepper
 from parakeet_coreml.backends.graphs import (
     VERSION,
     Session,
@@ -24,7 +25,7 @@ from parakeet_coreml.backends.graphs import (
     open_session,
     run,
 )
-from parakeet_coreml.backends.stepping import LOUDER, Prediction, Stepper, open_stepper
+from parakeet_coreml.backends.stepping import Prediction, Stepper
 from parakeet_coreml.backends.transducer.backend import (
     BLOCK,
     HINT,

@@ -72,12 +72,22 @@ class Parts:
         """Return a serialised model that computes `wanted` from `given`, or from some of it."""
         return b"".join([*self._around, *self._graph.part(given, wanted)])
 
+    def steps(self, given: tuple[str, ...], wanted: tuple[str, ...]) -> list[tuple[str, list[str]]]:
+        """Return each operator on the way, with the constants that it takes."""
+        varying = self._graph.depending(set(given))
+        return [
+            (node.operator, [name for name in node.takes if name not in varying])
+            for node in self._graph.way(given, wanted)
+            if not varying.isdisjoint(node.takes)
+        ]
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(slots=True)
 class _Node:
     whole: memoryview
     takes: list[str]
     outputs: list[str]
+    operator: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,16 +130,21 @@ class _Graph:
         takers = (node for node in self.nodes if not other.isdisjoint(node.outputs))
         return {name for node in takers for name in node.takes if name in one}
 
-    def part(self, given: Iterable[str], wanted: Iterable[str]) -> list[bytes | memoryview]:
-        """Return what computes `wanted` from `given`, as pieces of a model's field."""
-        given, wanted = list(given), list(wanted)
+    def way(self, given: Iterable[str], wanted: Iterable[str]) -> list[_Node]:
+        """Return the nodes that compute `wanted` from `given` and constants."""
         needed, nodes = set(wanted), []
         for node in reversed(self.nodes):
-            if not needed.isdisjoint(node.outputs) and not set(node.outputs) <= set(given):
-                nodes.append(node.whole)
+            if not needed.isdisjoint(node.outputs) and not set(given).issuperset(node.outputs):
+                nodes.append(node)
                 needed.update(node.takes)
+        return nodes[::-1]
+
+    def part(self, given: Iterable[str], wanted: Iterable[str]) -> list[bytes | memoryview]:
+        """Return what computes `wanted` from `given`, as pieces of a model's field."""
+        nodes = self.way(given, wanted)
+        needed = {*wanted, *(name for node in nodes for name in node.takes)}
         inside: list[bytes | memoryview] = [
-            *reversed(nodes),
+            *(node.whole for node in nodes),
             _field(GRAPH_NAME, b"part"),
             *(whole for name, whole in self.weights.items() if name in needed),
             *(_value(GRAPH_INPUT, n, self.inputs.get(n)) for n in given if n in needed),
@@ -146,6 +161,8 @@ def _node(whole: memoryview, inside: memoryview) -> _Node:
                 node.takes.append(str(content, "utf-8"))
             case 2 if content:
                 node.outputs.append(str(content, "utf-8"))
+            case 4:
+                node.operator = str(content, "utf-8")
             case 5:
                 node.takes.extend(_captured(content))
     return node

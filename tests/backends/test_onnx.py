@@ -18,10 +18,10 @@ from tiny_onnx import BLANK, DIMENSION, DURATIONS, Recipe, write_pair
 
 from parakeet_coreml.audio.samples import FRAME, MODEL_WINDOW, Samples
 from parakeet_coreml.backends.base import Backend, BackendSpec, Token
+from parakeet_coreml.backends.decoder_joint import open_stepper
 from parakeet_coreml.backends.graphs import open_session
 from parakeet_coreml.backends.onnx import OnnxNetworks, open_onnx
 from parakeet_coreml.backends.registry import open_backend
-from parakeet_coreml.backends.stepping import open_stepper
 from parakeet_coreml.backends.transducer.backend import BLOCK
 from parakeet_coreml.backends.transducer.tdt import Emission, greedy
 from parakeet_coreml.errors import BackendFailedError, ModelMissingError, ModelUnusableError

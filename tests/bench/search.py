@@ -17,6 +17,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+os.environ["OPENBLAS_NUM_THREADS"] = "1"  # as in the worker
+
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "backends"))
@@ -29,9 +31,9 @@ import tiny_onnx
 from onnxruntime.quantization import quantize_dynamic
 
 from parakeet_coreml.audio.samples import MODEL_WINDOW, Samples
+from parakeet_coreml.backends.decoder_joint import open_stepper
 from parakeet_coreml.backends.graphs import open_session
 from parakeet_coreml.backends.onnx import OnnxNetworks
-from parakeet_coreml.backends.stepping import open_stepper
 from parakeet_coreml.backends.transducer.tdt import Frames, greedy
 from parakeet_coreml.backends.transducer.vocab import read_vocab
 from parakeet_coreml.store.manifest import DURATIONS

@@ -9,19 +9,19 @@ from onnx import ModelProto, helper
 from onnxruntime.quantization import quantize_dynamic
 from tiny_onnx import BLANK, DIMENSION, Recipe
 
-from parakeet_coreml.backends.graphs import open_session
-from parakeet_coreml.backends.parts import _field, read_parts
-from parakeet_coreml.backends.stepping import (
+from parakeet_coreml.backends.decoder_joint import (
     FRAMES,
     LOGITS,
     OTHERS,
     STATES,
     Parted,
-    Prediction,
-    Stepper,
     Whole,
     open_stepper,
 )
+from parakeet_coreml.backends.graphs import open_session
+from parakeet_coreml.backends.parts import _field, read_parts
+from parakeet_coreml.backends.small import Small
+from parakeet_coreml.backends.stepping import Prediction, Stepper
 from parakeet_coreml.errors import BackendFailedError, ModelUnusableError
 from parakeet_coreml.store.locate import BUILT_IN_DIRECTORY
 
@@ -72,9 +72,47 @@ def test_apart_they_give_what_the_whole_gives(tmp_path: Path, block: int, intege
     assert same(spoken(apart, path, block), spoken(whole_of(path), path, block))
 
 
-def test_the_built_in_model_is_taken_apart_and_gives_the_same() -> None:
-    apart = open_stepper(TINY_EN)
-    assert same(spoken(apart, TINY_EN, 4), spoken(whole_of(TINY_EN), TINY_EN, 4))
+@pytest.mark.parametrize("block", [1, 5, 12])
+def test_the_built_in_model_is_small_and_gives_what_its_graph_gives(block: int) -> None:
+    small = open_stepper(TINY_EN)
+    assert isinstance(small, Small)
+    assert same(spoken(small, TINY_EN, block), spoken(whole_of(TINY_EN), TINY_EN, block))
+
+
+def clipped(model: ModelProto) -> None:
+    node = next(n for n in model.graph.node if n.op_type == "LSTM")
+    node.attribute.append(helper.make_attribute("clip", 0.5))
+
+
+def bent(model: ModelProto) -> None:
+    node = next(n for n in model.graph.node if n.op_type == "Relu")
+    node.op_type = "Tanh"
+
+
+def turned(model: ModelProto) -> None:
+    node = next(n for n in model.graph.node if n.output[0] == "outputs")
+    node.input[:] = node.input[::-1]
+
+
+@pytest.mark.parametrize(("change", "kind"), [(clipped, Parted), (bent, Parted), (turned, Small)])
+def test_what_is_small_but_gives_something_else_is_run(
+    tmp_path: Path, change: Callable[[ModelProto], None], kind: type[Stepper]
+) -> None:
+    model = onnx.load(TINY_EN)
+    change(model)
+    path = tmp_path / TINY_EN.name
+    onnx.save(model, path)
+    stepper = open_stepper(path)
+    assert isinstance(stepper, kind)
+    assert same(spoken(stepper, TINY_EN, 4), spoken(whole_of(path), TINY_EN, 4))
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_frames_that_are_no_numbers_are_a_failure(bad: float) -> None:
+    frames = frames_of(TINY_EN, 3)
+    frames[1, 7] = bad
+    with pytest.raises(BackendFailedError, match="no frames"):
+        open_stepper(TINY_EN).prepared(frames)
 
 
 def test_a_quantised_graph_is_taken_apart_and_its_frames_are_left_to_the_joint(
