@@ -30,7 +30,7 @@ from models.convert import coreml as packages
 from models.convert import onnx as graphs
 from models.convert.reference import TorchNetworks
 from parakeet_coreml.audio.samples import MODEL_WINDOW, SAMPLE_RATE, Samples
-from parakeet_coreml.backends import coreml, mlx, onnx
+from parakeet_coreml.backends import coreml, mlx, onnx, stepping
 from parakeet_coreml.backends.base import BackendSpec
 from parakeet_coreml.backends.reference.evaluator import Evaluator
 from parakeet_coreml.backends.registry import open_backend
@@ -344,7 +344,7 @@ def state_of(prediction: Any) -> Any:  # noqa: ANN401  of any backend
     match prediction:
         case coreml.Prediction():
             return np.stack([prediction.h, prediction.c])
-        case onnx.Prediction(after=(h, c)):
+        case stepping.Prediction(after=(h, c)):
             return np.stack([h, c])
     return np.stack([np.array(part.astype(mlx.mx.float32)) for part in prediction.state])
 

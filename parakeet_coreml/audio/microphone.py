@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from parakeet_coreml.audio.onset import FirstSound, Onset
 from parakeet_coreml.audio.opening import Rates, open_stream
-from parakeet_coreml.audio.pace import Pace
+from parakeet_coreml.audio.pace import HELD_UP, LATE, LEAST, SETTLED, Pace
 from parakeet_coreml.audio.portaudio import library, one_line, within
 from parakeet_coreml.audio.samples import noise
 from parakeet_coreml.audio.source import Warn
@@ -48,19 +48,8 @@ LAST_POLL = 0.002
 WAIT = 0.5
 """Seconds a consumer waits for the reader before it looks at the time."""
 
-HELD_UP = 5.0
-"""Seconds between two looks after which the clock is asked whether all samples came.
-
-PulseAudio keeps about 20 s for a process that is stopped, then drops without a flag (measured)."""
-
-SETTLED = 2.0
-"""Seconds after that in which late samples may still come."""
-
 FILL_LIMIT = 60.0
 """Seconds of noise at most in place of lost samples: a recorder may be frozen for a night."""
-
-LATE = 0.5
-"""Seconds of sound that may be under way at any moment."""
 
 STALL_WARNING = 1.5
 """Seconds without samples after which the user is warned."""
@@ -72,6 +61,7 @@ NOISE_RMS = 1e-4
 """Loudness of the noise in place of lost samples: digital zeros can blank a whole window."""
 
 BUSY, MUTE = "the computer was too busy", "no sound came from it"
+FEWER = "it gave fewer samples than it claims"
 
 
 class Microphone:
@@ -106,6 +96,7 @@ class Microphone:
         """Is called once what comes is not only digital zeros, or stays so for long."""
         self.lost_samples = 0
         """Samples at `rate` that the device lost by overflow, as far as the clock can tell."""
+        self.made_up = 0  # samples of noise in place of them that `blocks` has given
         self.rates: Rates = {}
         """What devices were found to give instead of the rates they claim."""
         self.afresh = False
@@ -173,6 +164,7 @@ class Microphone:
             if isinstance(item, int):
                 longest = min(item, round(FILL_LIMIT * self.rate))
                 for at in range(0, longest, self.rate):
+                    self.made_up += min(self.rate, longest - at)
                     yield noise(min(self.rate, longest - at), NOISE_RMS, at)
             else:
                 heard = np.frombuffer(item, np.float32).reshape(-1, self._opened)
@@ -240,9 +232,8 @@ class Microphone:
                 # A ring with twice what comes between two looks says that we are behind.
                 behind = self._judged < math.inf or count > 2 * self.poll * self.rate
                 self._rest(FIRST_POLL if self._waited_for or behind else self.poll)
-            frozen, mute = self._judged < math.inf, self._stop_time - self.ended > LATE
-            if (frozen or mute) and not self._failure and not self._closed:
-                self._fill(self._stop_time, BUSY if frozen else MUTE, LATE)
+            if not self._failure and not self._closed:
+                self._fill_the_end()
         except sounddevice.PortAudioError as error:
             self._failure = f"stopped: {one_line(error)}"
         finally:
@@ -324,7 +315,7 @@ class Microphone:
 
     def _fill(self, moment: float, why: str, least: float = 0.0) -> None:
         """Make up for what is missing, `least` s, behind what was kept: a ring keeps the oldest."""
-        missing = self._pace.missing(moment)
+        missing = self._pace.lost(moment)
         if missing < least * self.rate:
             return
         self._pace.filled(missing)
@@ -332,6 +323,16 @@ class Microphone:
         self._arrived.put(missing)
         ms = missing * 1000 // self.rate
         self._warn("input_overflow", f"the microphone lost about {ms} ms: {why}")
+
+    def _fill_the_end(self) -> None:
+        """Make up for what was recorded before a stop, was waited for, and did not come."""
+        frozen, mute = self._judged < math.inf, self._pace.mute(time.monotonic())
+        if frozen or mute:
+            least = LEAST if mute and self.began is not None else LATE
+            self._fill(self._stop_time, BUSY if frozen else MUTE, least)
+        elif sys.platform == "darwin":
+            # A rate that is not the one it claims, too short before the stop to be sure which.
+            self._fill(self.ended, FEWER, LATE)
 
     def _finished(self, count: int) -> bool:
         """Say whether reading is over, after a look that found `count` samples."""
@@ -373,7 +374,7 @@ class Microphone:
             if self._stop_time < math.inf:
                 # The reader waits for what is due: only silence behind the stop says that it hangs.
                 if quiet > 2 * patience(self._pace) and over:
-                    self._fill(self._stop_time, MUTE, LATE)
+                    self._fill_the_end()
                     self._arrived.put(None)
                 quiet = quiet if over else 0.0
                 over = time.monotonic() > self._stop_time

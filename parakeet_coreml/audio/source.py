@@ -47,7 +47,10 @@ class Source(Protocol):
 
 @runtime_checkable
 class Collecting(Protocol):
-    """A source that collects sound and hands it over now and then."""
+    """A source that collects sound and hands it over now and then, and may lose some meanwhile."""
+
+    made_up: int
+    """How many of the samples that it handed over are noise in place of lost ones."""
 
     def look_within(self, seconds: float) -> None:
         """Hand over what was heard in `seconds` from now, if not sooner. From any thread."""

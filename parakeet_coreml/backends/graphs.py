@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from parakeet_coreml.backends.transducer.backend import HINT
-from parakeet_coreml.backends.transducer.tdt import Frames
 from parakeet_coreml.errors import BackendFailedError, ModelUnusableError
 
 # From 1.29 on, importing this sends usage reports and leaves files in the home folder unless this
@@ -45,8 +44,8 @@ _INTEGERS: dict[str, type[np.int32] | type[np.int64]] = {
 }
 
 
-def open_session(path: Path, *, threads: int) -> Session:
-    """Load a graph. Raises `ModelUnusableError`."""
+def open_session(path: Path, *, threads: int, part: bytes | None = None) -> Session:
+    """Load a graph, or a `part` of it. Raises `ModelUnusableError`."""
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
@@ -56,7 +55,7 @@ def open_session(path: Path, *, threads: int) -> Session:
     ort.set_default_logger_severity(_FATAL)
     try:
         return ort.InferenceSession(
-            str(path),
+            str(path) if part is None else part,
             options,
             providers=["CPUExecutionProvider"],
             enable_fallback=0,  # it would say so on stdout
@@ -110,42 +109,31 @@ def _reason(error: Exception) -> str:
     return (str(error).splitlines() or ["no reason given"])[0].rpartition(" : ")[2]
 
 
-State = tuple[NDArray[np.float32], NDArray[np.float32]]
-"""Of the predictor's LSTM, each of shape (layers, 1, hidden). Never written to."""
-
-
-class Step:
-    """A decoder over a given number of frames, with its inputs and outputs bound for good.
+class Bound:
+    """A graph with inputs of given shapes and its outputs bound for good.
 
     `run` of a session checks and wraps each of them at every call, which takes a fifth of the time
     of a small graph, and so does binding others; to copy a state takes next to nothing.
     """
 
     def __init__(
-        self,
-        decoder: Session,
-        feeds: Mapping[str, NDArray[Any]],
-        outputs: tuple[str, ...],
+        self, session: Session, feeds: Mapping[str, NDArray[Any]], outputs: tuple[str, ...]
     ) -> None:
-        """Run it once with `feeds`, by name as the contract has them: frames, token, one, states.
-
-        Raises `BackendFailedError`.
-        """
-        self.results = [array.copy() for array in run(decoder, outputs, feeds)]
-        self._feeds = [np.array(array, order="C") for array in feeds.values()]
-        self._binding = decoder.io_binding()
-        for name, array in zip(feeds, self._feeds, strict=True):
+        """Run it once with `feeds`. Raises `BackendFailedError`."""
+        self.results = [array.copy() for array in run(session, outputs, feeds)]
+        """In the order of `outputs`; each run writes to them."""
+        self.feeds = [np.array(array, order="C") for array in feeds.values()]
+        """To be written to."""
+        self._session = session
+        self._binding = session.io_binding()
+        for name, array in zip(feeds, self.feeds, strict=True):
             self._binding.bind_ortvalue_input(name, ort.OrtValue.ortvalue_from_numpy(array))
         for name, array in zip(outputs, self.results, strict=True):
             self._binding.bind_ortvalue_output(name, ort.OrtValue.ortvalue_from_numpy(array))
 
-    def run(self, decoder: Session, frames: Frames, token: int, state: State) -> None:
-        """Write to `results`: logits and the next state. Raises `BackendFailedError`."""
-        self._feeds[0][0] = frames.T
-        self._feeds[1][0, 0] = token
-        self._feeds[3][:] = state[0]
-        self._feeds[4][:] = state[1]
+    def run(self) -> None:
+        """Write to `results` what follows from `feeds`. Raises `BackendFailedError`."""
         try:
-            decoder.run_with_iobinding(self._binding)
+            self._session.run_with_iobinding(self._binding)
         except _ORT_ERRORS as e:
             raise BackendFailedError(_reason(e)) from e

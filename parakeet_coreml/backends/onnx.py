@@ -2,15 +2,13 @@
 
 A folder holds `encoder-model.onnx`, `decoder_joint-model.onnx` (or both as `….int8.onnx`) and
 `vocab.txt`. Blank and durations are the manifest's, where it states them; else blank is the
-vocabulary's. Predictor and joint are one graph:
+vocabulary's. `stepping` has predictor and joint, which are one graph there; beside it is
 
     encoder        audio_signal (1, 128, T), length (1)                 -> outputs (1, D, T'), …
-    decoder_joint  encoder_outputs (1, D, 1), targets (1, 1), states    -> logits, states
 """
 
 import os
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -18,17 +16,16 @@ from numpy.typing import NDArray
 
 from parakeet_coreml.audio.samples import MODEL_WINDOW, SAMPLE_RATE, Samples
 from parakeet_coreml.backends.base import BackendInfo, BackendSpec
+from parakeet_coreml.backends.decoder_joint import LOUDER, open_stepper
 from parakeet_coreml.backends.graphs import (
     VERSION,
     Session,
-    State,
-    Step,
     check_names,
     integer_of,
     open_session,
     run,
-    zeros_of,
 )
+from parakeet_coreml.backends.stepping import Prediction, Stepper
 from parakeet_coreml.backends.transducer.backend import (
     BLOCK,
     HINT,
@@ -44,22 +41,11 @@ from parakeet_coreml.backends.transducer.vocab import Vocab, read_vocab
 from parakeet_coreml.errors import BackendFailedError, ModelMissingError, ModelUnusableError
 
 _MAX_THREADS = 4  # more gain little on a window of 15 s and take cores from the host
-_LOUDER = np.float32(100)
-"""A frame so many times greater takes from its neighbours what a scale for 8 bits leaves them."""
-
 _ENCODER_INPUTS = ("audio_signal", "length")
 _ENCODER_OUTPUTS = ("outputs", "encoded_lengths")
-_DECODER_INPUTS = (
-    "encoder_outputs",
-    "targets",
-    "target_length",
-    "input_states_1",
-    "input_states_2",
-)
-_DECODER_OUTPUTS = ("outputs", "output_states_1", "output_states_2")
 
 
-def open_onnx(spec: BackendSpec) -> tuple[TransducerBackend["Prediction"], BackendInfo]:
+def open_onnx(spec: BackendSpec) -> tuple[TransducerBackend[Prediction], BackendInfo]:
     """Load the networks and the vocabulary of a folder, and run them once.
 
     Raises `ModelMissingError` if a file is absent, `ModelUnusableError` if one is not what its
@@ -72,9 +58,8 @@ def open_onnx(spec: BackendSpec) -> tuple[TransducerBackend["Prediction"], Backe
     blank = _check_vocab(vocab, spec.blank, folder)
     encoder = open_session(encoder_path, threads=min(_MAX_THREADS, _cores()))
     check_names(encoder_path, encoder, _ENCODER_INPUTS, _ENCODER_OUTPUTS)
-    decoder = open_session(decoder_path, threads=1)
-    check_names(decoder_path, decoder, _DECODER_INPUTS, _DECODER_OUTPUTS)
-    networks = OnnxNetworks(encoder, decoder, blank=blank, durations=spec.stated_durations())
+    stepper = open_stepper(decoder_path)
+    networks = OnnxNetworks(encoder, stepper, blank=blank, durations=spec.stated_durations())
     networks.check(folder)
     preferences = Preferences.of(spec, vocab.piece, blank, tells=True)
     info = BackendInfo(
@@ -93,32 +78,17 @@ def open_onnx(spec: BackendSpec) -> tuple[TransducerBackend["Prediction"], Backe
     return backend, info
 
 
-@dataclass(slots=True)
-class Prediction:
-    """A token for the predictor and the state it meets there.
-
-    The graph steps the predictor only together with the joint, so the step is taken with the first
-    `joint` that asks, and `after` is kept for the next token. It is set once and depends on nothing
-    but token and state.
-    """
-
-    token: int
-    state: State
-    after: State | None = None
-    judged: Judged | None = None
-
-
 class OnnxNetworks:
-    """The `Networks` of `tdt` over two sessions.
+    """The `Networks` of `tdt` over ONNX graphs.
 
-    The decoder gets `BLOCK` frames a run, or one where `check` found that a frame's logits depend
+    The joint gets `BLOCK` frames a run, or one where `check` found that a frame's logits depend
     on its neighbours: the int8 graphs scale what they quantise by its greatest value.
     """
 
     def __init__(
         self,
         encoder: Session,
-        decoder: Session,
+        stepper: Stepper,
         *,
         blank: int,
         durations: tuple[int, ...],
@@ -127,13 +97,10 @@ class OnnxNetworks:
         self.durations = durations
         self.tally = Tally()
         self._encoder = encoder
-        self._decoder = decoder
+        self._stepper = stepper
         self._block = 1
-        inputs = {i.name: i for i in decoder.get_inputs()}
-        self._zero_state = zeros_of(inputs["input_states_1"]), zeros_of(inputs["input_states_2"])
-        self._token_type = integer_of(inputs["targets"])
-        self._one = np.ones(1, dtype=integer_of(inputs["target_length"]))
-        self._steps: dict[tuple[int, ...], Step] = {}
+        self._start: Prediction | None = None
+        self._prepared: Frames | None = None
         features = {i.name: i for i in encoder.get_inputs()}
         self._length_type = integer_of(features["length"])
         _check_bins(features["audio_signal"].shape)
@@ -158,13 +125,21 @@ class OnnxNetworks:
         return np.ascontiguousarray(outputs[0, :, : int(lengths[0])].T)
 
     def predict(self, token: int, previous: Prediction | None, /) -> Prediction:
-        """Return the prediction for a token after the previous one; the graph runs later."""
+        """Return the prediction for a token after the previous one; it is computed later."""
         self.tally.predictor += 1
         if previous is None:
-            return Prediction(token, self._zero_state)
+            return self._first(token)
         if previous.after is None:
             raise ValueError("a prediction was replaced before the joint had seen it")
         return Prediction(token, previous.after)
+
+    def _first(self, token: int) -> Prediction:
+        """Return the prediction of a window's start, which is the same for all windows."""
+        self._prepared = None
+        if self._start is None or self._start.token != token:
+            self._start = Prediction(token, self._stepper.zero)
+        self._start.judged = None
+        return self._start
 
     def joint(self, ahead: Frames, prediction: Prediction, /) -> Decision:
         """Judge `ahead[0]`, frames of shape (n, D), and keep the results for those behind it.
@@ -172,9 +147,15 @@ class OnnxNetworks:
         Raises `BackendFailedError` at a NaN or infinity.
         """
         if prediction.judged is None or not prediction.judged.reaches(len(ahead)):
-            logits = self._logits(ahead[: self._block], prediction)
+            logits = self._logits(self._rows(ahead)[: self._block], prediction)
             prediction.judged = Judged(logits, self.blank, len(ahead))
         return prediction.judged.at(len(ahead))
+
+    def _rows(self, ahead: Frames) -> Frames:
+        """Return frames as the stepper takes them; of a window, all are made at once."""
+        if self._prepared is None or len(self._prepared) < len(ahead):
+            self._prepared = self._stepper.prepared(ahead)
+        return self._prepared[len(self._prepared) - len(ahead) :]
 
     def check(self, folder: Path) -> None:
         """Run everything once: that warms up, and shows whether the two graphs fit each other.
@@ -186,7 +167,7 @@ class OnnxNetworks:
             if not len(frames):
                 raise ModelUnusableError(f"the encoder in {folder} gives no frames", HINT)
             start = self.predict(0, None)  # 0 is a token of any model
-            logits = self._logits(frames[:1], start)
+            logits = self._logits(self._stepper.prepared(frames[:1]), start)
             self._block = self._longest_block(frames.shape[1], start)
         except BackendFailedError as e:
             raise ModelUnusableError(
@@ -195,11 +176,12 @@ class OnnxNetworks:
         check_logits(logits.reshape(-1), self, folder)
 
     def _longest_block(self, dimension: int, prediction: Prediction) -> int:
-        """Return `BLOCK` if the decoder judges a frame beside far louder ones as it does alone."""
+        """Return `BLOCK` if the joint judges a frame beside far louder ones as it does alone."""
         frame = np.linspace(-1, 1, dimension, dtype=np.float32)
-        alone = self._logits(frame[None], prediction)[0]
+        frames = self._stepper.prepared(np.stack([frame, *[frame * LOUDER] * (BLOCK - 1)]))
+        alone = self._logits(frames[:1], prediction)[0]
         try:
-            beside = self._logits(np.stack([frame, *[frame * _LOUDER] * (BLOCK - 1)]), prediction)
+            beside = self._logits(frames, prediction)
         except BackendFailedError:
             return 1  # a graph for single steps
         return BLOCK if np.allclose(beside[0], alone, atol=1e-3) else 1
@@ -207,19 +189,7 @@ class OnnxNetworks:
     def _logits(self, frames: Frames, prediction: Prediction) -> NDArray[np.float32]:
         """Run predictor and joint; shape (frames, blank + 1 + durations)."""
         self.tally.joint += 1
-        step = self._steps.get(frames.shape)
-        if step is None:
-            feeds = (frames.T[None], [[prediction.token]], self._one, *prediction.state)
-            types = np.float32, self._token_type, self._one.dtype, np.float32, np.float32
-            arrays = map(np.ascontiguousarray, feeds, types)
-            named = dict(zip(_DECODER_INPUTS, arrays, strict=True))
-            step = self._steps[frames.shape] = Step(self._decoder, named, _DECODER_OUTPUTS)
-        else:
-            step.run(self._decoder, frames, prediction.token, prediction.state)
-        logits, first, second = step.results
-        if prediction.after is None:
-            prediction.after = first.copy(), second.copy()
-        return logits.reshape(len(frames), -1).copy()
+        return self._stepper.logits(frames, prediction)
 
 
 def _find_pair(folder: Path) -> tuple[Path, Path]:

@@ -6,8 +6,7 @@
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from parakeet_coreml.audio.onset import Onset
 from parakeet_coreml.audio.samples import Samples, to_samples
@@ -21,8 +20,7 @@ if TYPE_CHECKING:  # NumPy must not load before the microphone runs
     from parakeet_coreml.audio.resample import Counts
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Watcher:
+class Watcher(NamedTuple):
     """Callbacks for what becomes of the capture."""
 
     sounds: Callable[[Source, Onset], None]
@@ -163,8 +161,12 @@ class Capture:
         """Yield what one source gives, up to the limit, behind what was lost before it."""
         microphone = self._options.input == "mic"  # it gives the channel it was opened for
         channel = None if microphone else self._options.channel_number
+        made_up = 0
         for block in heard(source, counts, channel):
             for piece in (*self._made_up(source), block):
+                if piece is block and isinstance(source, Collecting) and source.made_up > made_up:
+                    made_up = source.made_up  # the source itself has lost some
+                    self._made_until = self._most - self.left + len(piece)
                 yield piece[: self.left]
                 self.left -= len(piece)
                 if self.left <= 0:

@@ -6,7 +6,6 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
@@ -15,10 +14,11 @@ import specs
 import tiny_onnx
 from onnxruntime.quantization import quantize_dynamic
 from support import requires
-from tiny_onnx import BLANK, DURATIONS, Recipe, write_pair
+from tiny_onnx import BLANK, DIMENSION, DURATIONS, Recipe, write_pair
 
 from parakeet_coreml.audio.samples import FRAME, MODEL_WINDOW, Samples
 from parakeet_coreml.backends.base import Backend, BackendSpec, Token
+from parakeet_coreml.backends.decoder_joint import open_stepper
 from parakeet_coreml.backends.graphs import open_session
 from parakeet_coreml.backends.onnx import OnnxNetworks, open_onnx
 from parakeet_coreml.backends.registry import open_backend
@@ -52,7 +52,7 @@ def opened(folder: Path) -> Backend:
 def networks_of(folder: Path, durations: tuple[int, ...] = (0, 1, 2, 3, 4)) -> OnnxNetworks:
     return OnnxNetworks(
         open_session(folder / "encoder-model.onnx", threads=1),
-        open_session(folder / "decoder_joint-model.onnx", threads=1),
+        open_stepper(folder / "decoder_joint-model.onnx"),
         blank=BLANK,
         durations=durations,
     )
@@ -237,34 +237,14 @@ def test_a_vocabulary_with_too_many_pieces_is_refused(tmp_path: Path) -> None:
 # How the networks run
 
 
-class Counting:
-    """A session that counts its runs."""
-
-    def __init__(self, session: Any) -> None:
-        self._session = session
-        self.runs = 0
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._session, name)
-
-    def run(self, *args: Any) -> Any:
-        self.runs += 1
-        return self._session.run(*args)
-
-    def run_with_iobinding(self, binding: Any) -> None:
-        self.runs += 1
-        self._session.run_with_iobinding(binding)
-
-
 def test_frames_are_judged_in_blocks_while_the_prediction_holds(tmp_path: Path) -> None:
     networks = networks_of(write_pair(tmp_path, Recipe(blank_bias=4.0)))
     frames = networks.encode(babble(MODEL_WINDOW))
 
     def search() -> tuple[list[Emission], int]:
-        networks._decoder = counting = Counting(decoder)
-        return greedy(networks, frames), counting.runs
+        networks.tally.joint = 0
+        return greedy(networks, frames), networks.tally.joint
 
-    decoder = networks._decoder
     single, steps = search()
     networks.check(tmp_path)
     blocks, runs = search()
@@ -309,7 +289,7 @@ def test_a_state_is_never_written_to(tmp_path: Path) -> None:
     assert networks.joint(frames, networks.predict(BLANK, None)) == before
     first.judged = None
     assert networks.joint(frames, first) == before
-    assert not any(array.any() for array in networks._zero_state)
+    assert not any(array.any() for array in networks._stepper.zero)
 
 
 def test_the_probability_is_over_tokens_and_blank_without_durations(tmp_path: Path) -> None:
@@ -317,7 +297,7 @@ def test_the_probability_is_over_tokens_and_blank_without_durations(tmp_path: Pa
     frames = networks.encode(babble(16_000))
     prediction = networks.predict(BLANK, None)
     decision = networks.joint(frames, prediction)
-    logits = networks._logits(frames[:1], prediction)[0].astype(np.float64)
+    logits = networks._logits(networks._rows(frames)[:1], prediction)[0].astype(np.float64)
     assert decision.token != BLANK
     tokens = np.exp(logits[: BLANK + 1])
     assert decision.token == tokens.argmax()
@@ -331,7 +311,9 @@ def test_t9_large_logits_do_not_flatten_durations(tmp_path: Path) -> None:
     logits[2] = 80
     logits[-1] = -79
     networks._logits = lambda *_: logits[None]  # type: ignore[method-assign]
-    decision = networks.joint(np.zeros((1, 1), dtype=np.float32), networks.predict(BLANK, None))
+    decision = networks.joint(
+        np.zeros((1, DIMENSION), dtype=np.float32), networks.predict(BLANK, None)
+    )
     assert (decision.token, decision.duration_index) == (2, 4)
     assert decision.probability == 1.0
 
@@ -344,7 +326,7 @@ def test_a_logit_that_is_no_number_is_a_failure(tmp_path: Path, bad: float, plac
     logits[place] = bad
     networks._logits = lambda *_: logits[None]  # type: ignore[method-assign]
     with pytest.raises(BackendFailedError):
-        networks.joint(np.zeros((1, 1), dtype=np.float32), networks.predict(BLANK, None))
+        networks.joint(np.zeros((1, DIMENSION), dtype=np.float32), networks.predict(BLANK, None))
 
 
 def test_audio_that_is_no_number_is_a_failure_not_a_text(tmp_path: Path) -> None:

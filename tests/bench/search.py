@@ -17,6 +17,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+os.environ["OPENBLAS_NUM_THREADS"] = "1"  # as in the worker
+
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "backends"))
@@ -26,8 +28,10 @@ import onnx
 import onnx_asr
 import soundfile
 import tiny_onnx
+from onnxruntime.quantization import quantize_dynamic
 
 from parakeet_coreml.audio.samples import MODEL_WINDOW, Samples
+from parakeet_coreml.backends.decoder_joint import open_stepper
 from parakeet_coreml.backends.graphs import open_session
 from parakeet_coreml.backends.onnx import OnnxNetworks
 from parakeet_coreml.backends.transducer.tdt import Frames, greedy
@@ -35,6 +39,7 @@ from parakeet_coreml.backends.transducer.vocab import read_vocab
 from parakeet_coreml.store.manifest import DURATIONS
 
 ROOT = Path(__file__).parent.parent.parent
+DECODER = "decoder_joint-model.onnx"
 TINY = ROOT / "parakeet_coreml" / "tiny_en"
 SAMPLES = sorted((ROOT / "parakeet_coreml" / "samples").glob("*.wav"))
 RUNS = 31
@@ -42,46 +47,47 @@ V3 = {"DIMENSION": 1024, "HIDDEN": 640, "JOINED": 640, "BLANK": 8192}
 
 
 def main() -> None:
-    """Print a line for each window and one for a model of v3's size."""
+    """Print a line for each window and one for each model of v3's size."""
     parser = argparse.ArgumentParser(description="our search beside onnx-asr's")
     parser.add_argument("files", nargs="*", type=Path, default=SAMPLES)
     files = parser.parse_args().files
     peer: Any = onnx_asr.load_model("nemo-conformer-tdt", str(TINY)).asr
     blank = read_vocab(TINY / "vocab.txt").blank or 0
-    networks = _networks(TINY, TINY, blank)
-    peer._decoder_joint = networks._decoder  # its own would share the work with a second thread
+    networks = _networks(TINY / DECODER, blank, peer)
     for path in files:
         for number, window in enumerate(_windows(path)):
             _compare(f"{path.name} {number}", networks, peer, networks.encode(window))
+    frames = np.random.default_rng(0).normal(0, 1, (188, V3["DIMENSION"])).astype(np.float32)
+    peer._vocab_size, peer._blank_idx = V3["BLANK"] + 1, V3["BLANK"]
     with tempfile.TemporaryDirectory() as folder:
-        networks = _networks(TINY, _sized(Path(folder)), V3["BLANK"])
-        frames = np.random.default_rng(0).normal(0, 1, (188, V3["DIMENSION"])).astype(np.float32)
-        peer._decoder_joint = networks._decoder
-        peer._vocab_size, peer._blank_idx = V3["BLANK"] + 1, V3["BLANK"]
-        _compare("v3-sized", networks, peer, frames)
+        for path in _sized(Path(folder)):
+            _compare(path.stem, _networks(path, V3["BLANK"], peer), peer, frames)
 
 
-def _networks(encoder: Path, decoder: Path, blank: int) -> OnnxNetworks:
-    networks = OnnxNetworks(
-        open_session(encoder / "encoder-model.onnx", threads=2),
-        open_session(decoder / "decoder_joint-model.onnx", threads=1),
-        blank=blank,
-        durations=DURATIONS,
-    )
-    dimension = networks._decoder.get_inputs()[0].shape[1]
+def _networks(decoder: Path, blank: int, peer: Any) -> OnnxNetworks:
+    """Return ours, and give the peer the same file on one thread: its own would use more."""
+    encoder = open_session(TINY / "encoder-model.onnx", threads=2)
+    stepper = open_stepper(decoder)
+    networks = OnnxNetworks(encoder, stepper, blank=blank, durations=DURATIONS)
+    peer._decoder_joint = open_session(decoder, threads=1)
+    dimension = peer._decoder_joint.get_inputs()[0].shape[1]
     networks._block = networks._longest_block(dimension, networks.predict(0, None))
     return networks
 
 
-def _sized(folder: Path) -> Path:
-    """Write a random graph of v3's size that is blank as often as speech makes it."""
+def _sized(folder: Path) -> Iterator[Path]:
+    """Write random graphs of v3's size that are blank as often as speech makes them."""
     for name, value in V3.items():
         setattr(tiny_onnx, name, value)
     recipe = tiny_onnx.Recipe(
         outputs=V3["BLANK"] + 1 + len(DURATIONS), joint_dimension=V3["DIMENSION"], blank_bias=85.0
     )
-    onnx.save(tiny_onnx.decoder_joint(recipe), folder / "decoder_joint-model.onnx")
-    return folder
+    path = folder / "v3-sized.onnx"
+    onnx.save(tiny_onnx.decoder_joint(recipe), path)
+    yield path
+    small = folder / "v3-sized.int8.onnx"
+    quantize_dynamic(path, small)
+    yield small
 
 
 def _windows(path: Path) -> Iterator[Samples]:
@@ -93,15 +99,21 @@ def _windows(path: Path) -> Iterator[Samples]:
 
 
 def _compare(name: str, networks: OnnxNetworks, peer: Any, frames: Frames) -> None:
+    def ours() -> list[int]:
+        return [emission.token for emission in greedy(networks, frames)]
+
     def theirs() -> list[int]:
         ((tokens, _, _),) = peer._decoding(frames[None], np.array([len(frames)]))
         return list(tokens)
 
-    ours = [emission.token for emission in greedy(networks, frames)]
-    same = "the same tokens" if ours == theirs() else "OTHER TOKENS"
-    mine, peers = _timed(lambda: greedy(networks, frames), theirs)
+    tokens = ours()
+    same = "the same tokens" if tokens == theirs() else "OTHER TOKENS"
+    networks.tally.joint = 0
+    ours()
+    mine, peers = _timed(ours, theirs)
     print(
-        f"{name}: {len(frames)} frames, {len(ours)} tokens, blocks of {networks._block}: "
+        f"{name}: {len(frames)} frames, {len(tokens)} tokens, blocks of {networks._block}, "
+        f"{networks.tally.joint // (RUNS + 1)} of the joint: "
         f"{mine:.2f} ms, onnx-asr {peers:.2f} ms, {mine / peers:.2f}x, {same}"
     )
 

@@ -5,8 +5,9 @@
 
 Recordings are made here: phrases of tone words with pauses, played in real time, heard by the
 scripted backend, which takes 26, 60, 300 or 2,000 ms a window. `--long` adds one stop each in a
-recording of 10 min. What is printed is what a host sees: from the line `stop` to the line `done`,
-and of how many stops the last window was known by then or under way.
+recording of 10 min; `--stops 0 --long` makes these alone. What is printed is what a host sees: from
+the line `stop` to the line `done`, and of how many stops the last window was known by then or under
+way.
 
 With `--microphone` a private PulseAudio server plays them, one at a time, and how long the capture
 took to end is printed apart.
@@ -204,7 +205,7 @@ def main() -> None:
     parser.add_argument("--stops", type=int, default=20, help="of each kind")
     parser.add_argument("--together", type=int, default=4, help="recordings at a time")
     parser.add_argument("--only", type=int, help="milliseconds a window takes")
-    parser.add_argument("--long", action="store_true", help="and in recordings of 10 min")
+    parser.add_argument("--long", action="store_true", help="in recordings of 10 min too")
     parser.add_argument("--microphone", action="store_true", help="from one, alone")
     options = parser.parse_args()
     print(f"load {os.getloadavg()[0]:.1f}, {os.cpu_count()} cores, {options.together} at a time\n")

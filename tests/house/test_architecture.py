@@ -65,6 +65,7 @@ PURE = {
     "audio.samples",
     "audio.stopping",
     "backends.languages",
+    "backends.parts",
     "backends.transducer.bias",
     "backends.transducer.mel",
     "backends.transducer.resemblance",

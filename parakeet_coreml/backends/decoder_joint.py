@@ -1,0 +1,287 @@
+"""Predictor and joint on ONNX Runtime: taken apart, or in one where that cannot be done.
+
+    decoder_joint  encoder_outputs (1, D, n), targets (1, 1), states    -> logits, states
+
+Apart, the predictor runs once for each token, the joint alone for frames behind a blank, and what
+it makes of frames whatever the token is made once. Small ones are computed in NumPy.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from parakeet_coreml.backends.graphs import (
+    Bound,
+    Session,
+    check_names,
+    integer_of,
+    open_session,
+    run,
+    zeros_of,
+)
+from parakeet_coreml.backends.parts import Parts, read_parts
+from parakeet_coreml.backends.small import CONSTANTS, OPERATORS, SHAPING, Small
+from parakeet_coreml.backends.stepping import Prediction, Stepper
+from parakeet_coreml.backends.transducer.backend import BLOCK
+from parakeet_coreml.backends.transducer.tdt import Frames
+from parakeet_coreml.errors import BackendFailedError, ModelUnusableError
+
+FRAMES = "encoder_outputs"
+OTHERS = ("targets", "target_length", "input_states_1", "input_states_2")
+LOGITS = "outputs"
+STATES = ("output_states_1", "output_states_2")
+
+LARGEST = 1 << 28
+"""Bytes of a graph that is taken apart; the published ones have 73 MB."""
+
+LOUDER = np.float32(100)
+"""A frame so many times greater takes from its neighbours what a scale for 8 bits leaves them."""
+
+SMALL = 1 << 22
+"""Bytes of a graph that is worth computing without ONNX Runtime."""
+
+
+def open_stepper(path: Path) -> Stepper:
+    """Load a graph of predictor and joint. Raises `ModelUnusableError`."""
+    parts = _read(path)
+    if parts is None:
+        return _whole(path)
+    try:
+        return _small(path, parts) or _parted(path, parts)
+    except (ModelUnusableError, BackendFailedError):
+        return _whole(path)  # what is wrong with it, or with the cuts, the whole will show
+
+
+def _whole(path: Path) -> "Whole":
+    session = open_session(path, threads=1)
+    check_names(path, session, (FRAMES, *OTHERS), (LOGITS, *STATES))
+    return Whole(session)
+
+
+def _read(path: Path) -> Parts | None:
+    try:
+        if path.stat().st_size > LARGEST:
+            return None
+        model = path.read_bytes()
+    except OSError:
+        return None
+    return read_parts(model, frames=FRAMES, logits=LOGITS, others=OTHERS, states=STATES)
+
+
+def _small(path: Path, parts: Parts) -> Small | None:
+    """Return None for graphs that are not small, or give anything else than `Small` does."""
+    if path.stat().st_size > SMALL or parts.projected is None:
+        return None
+    found = (
+        *parts.steps(OTHERS, (parts.predicted, *STATES)),
+        *parts.steps((FRAMES,), (parts.projected,)),
+        *parts.steps((parts.projected, parts.predicted), (LOGITS,)),
+    )
+    steps = [step for step in found if step[0] not in SHAPING]
+    names = tuple(name for _, constants in steps for name in constants)
+    if tuple(operator for operator, _ in steps) != OPERATORS or len(set(names)) != CONSTANTS:
+        return None
+    session = open_session(path, threads=1, part=parts.between((), names))
+    try:
+        small = Small(run(session, names, {}))
+        return small if _agree(small, _whole(path)) else None
+    except (ValueError, IndexError):  # constants of other shapes, or in another order
+        return None
+
+
+def _agree(small: Small, whole: "Whole") -> bool:
+    """Whether both give the same for three tokens, one behind the other, beside random frames."""
+    width = whole.width
+    if width is None:
+        return False
+    frames = np.random.default_rng(0).normal(0, 1, (BLOCK, width)).astype(np.float32)
+    found = [list(_walked(stepper, frames)) for stepper in (small, whole)]
+    return all(
+        one.shape == other.shape and np.allclose(one, other, rtol=1e-4, atol=1e-4)
+        for one, other in zip(*found, strict=True)
+    )
+
+
+def _walked(stepper: Stepper, frames: Frames) -> Iterator[NDArray[np.float32]]:
+    rows, state = stepper.prepared(frames), stepper.zero
+    for token in (1, 0, 2):
+        prediction = Prediction(token, state)
+        yield stepper.logits(rows, prediction)
+        state = prediction.after or state
+        yield from state
+
+
+def _parted(path: Path, parts: Parts) -> "Parted":
+    def part(given: tuple[str, ...], *wanted: str) -> Session:
+        return open_session(path, threads=1, part=parts.between(given, wanted))
+
+    predictor = part(OTHERS, parts.predicted, *STATES)
+    rows = Rows.of(part((FRAMES,), parts.projected), parts.projected) if parts.projected else None
+    joint = part((rows.name if rows else FRAMES, parts.predicted), LOGITS)
+    return Parted(predictor, joint, parts.predicted, rows)
+
+
+# Apart
+
+
+class Rows:
+    """What the joint makes of frames whatever the token: a row for each frame."""
+
+    def __init__(self, session: Session, name: str, frame: int, axes: int) -> None:
+        self.name = name
+        self._session = session
+        self._frame = frame  # the axis of the tensor that counts frames; the last counts its width
+        self._axes = axes
+
+    @classmethod
+    def of(cls, session: Session, name: str) -> "Rows | None":
+        """Return None unless each row is of one frame alone, however loud those beside it are.
+
+        Graphs of 8 bits scale what they quantise by its greatest value.
+        """
+        width = _width(session)
+        if width is None:
+            return None
+        frame = np.linspace(-1, 1, width, dtype=np.float32)
+        alone = _projected(session, name, frame[None])
+        beside = _projected(session, name, np.stack([frame, frame * LOUDER, frame * LOUDER]))
+        last = alone.size
+        if alone.shape[-1] != last or beside.shape[-1] != last or beside.size != 3 * last:
+            return None
+        if not np.allclose(beside.reshape(3, last)[0], alone.reshape(last), atol=1e-3):
+            return None
+        return cls(session, name, beside.shape.index(3), beside.ndim)
+
+    def made(self, frames: Frames) -> Frames:
+        """Return rows, one for each frame. Raises `BackendFailedError`."""
+        return _projected(self._session, self.name, frames).reshape(len(frames), -1)
+
+    def shape(self, rows: Frames) -> tuple[int, ...]:
+        """Return the shape in which the joint takes rows."""
+        shape = [1] * self._axes
+        shape[self._frame], shape[-1] = rows.shape
+        return tuple(shape)
+
+
+def _projected(session: Session, name: str, frames: Frames) -> NDArray[np.float32]:
+    return run(session, (name,), {FRAMES: _columns(frames)})[0]
+
+
+class Parted:
+    """Predictor and joint by themselves."""
+
+    def __init__(
+        self, predictor: Session, joint: Session, predicted: str, rows: Rows | None
+    ) -> None:
+        self._takes = _Takes(predictor)
+        self.zero = self._takes.zero
+        self._predictor = predictor
+        self._joint = joint
+        self._names = rows.name if rows else FRAMES, predicted
+        self._rows = rows
+        self._step: Bound | None = None
+        self._blocks: dict[tuple[int, ...], Bound] = {}
+
+    def prepared(self, frames: Frames, /) -> Frames:
+        """See `Stepper`."""
+        return self._rows.made(frames) if self._rows else frames
+
+    def logits(self, frames: Frames, prediction: Prediction, /) -> NDArray[np.float32]:
+        """See `Stepper`."""
+        output = self._predicted(prediction) if prediction.output is None else prediction.output
+        block = self._blocks.get(frames.shape)
+        given = frames.reshape(self._rows.shape(frames)) if self._rows else frames.T[None]
+        if block is None:
+            feeds = dict(zip(self._names, (given, output), strict=True))
+            block = self._blocks[frames.shape] = Bound(self._joint, feeds, (LOGITS,))
+        else:
+            first, second = block.feeds
+            first[:], second[:] = given, output
+            block.run()
+        return block.results[0].reshape(len(frames), -1).copy()
+
+    def _predicted(self, prediction: Prediction) -> NDArray[np.float32]:
+        if self._step is None:
+            feeds = self._takes.feeds(prediction)
+            self._step = Bound(self._predictor, feeds, (self._names[1], *STATES))
+        else:
+            self._takes.fill(self._step.feeds, prediction)
+            self._step.run()
+        output, first, second = self._step.results
+        prediction.output = output.copy()
+        prediction.after = first.copy(), second.copy()
+        return prediction.output
+
+
+class _Takes:
+    """What a graph with a predictor in it takes beside frames."""
+
+    def __init__(self, session: Session) -> None:
+        inputs = {i.name: i for i in session.get_inputs()}
+        self.zero = zeros_of(inputs["input_states_1"]), zeros_of(inputs["input_states_2"])
+        self._token_type = integer_of(inputs["targets"])
+        length = inputs.get("target_length")  # nothing in a predictor by itself may ask for it
+        self._length = {} if length is None else {length.name: np.ones(1, integer_of(length))}
+
+    def feeds(self, prediction: Prediction) -> dict[str, NDArray[Any]]:
+        """Return its inputs by name, in an order that `fill` knows."""
+        token = np.array([[prediction.token]], self._token_type)
+        first, second = prediction.state
+        states = {"input_states_1": first, "input_states_2": second}
+        return {"targets": token, **states, **self._length}
+
+    def fill(self, feeds: list[NDArray[Any]], prediction: Prediction) -> None:
+        """Write another prediction's."""
+        token, first, second, *_ = feeds
+        token[0, 0] = prediction.token
+        first[:], second[:] = prediction.state
+
+
+# In one
+
+
+class Whole:
+    """Predictor and joint in one graph, which steps the one whenever the other is asked."""
+
+    def __init__(self, session: Session) -> None:
+        self._takes = _Takes(session)
+        self.zero = self._takes.zero
+        self.width = _width(session)
+        self._session = session
+        self._blocks: dict[tuple[int, ...], Bound] = {}
+
+    def prepared(self, frames: Frames, /) -> Frames:
+        """See `Stepper`."""
+        return frames
+
+    def logits(self, frames: Frames, prediction: Prediction, /) -> NDArray[np.float32]:
+        """See `Stepper`."""
+        block = self._blocks.get(frames.shape)
+        if block is None:
+            feeds = {**self._takes.feeds(prediction), FRAMES: _columns(frames)}
+            block = Bound(self._session, feeds, (LOGITS, *STATES))
+            self._blocks[frames.shape] = block
+        else:
+            self._takes.fill(block.feeds, prediction)
+            block.feeds[-1][0] = frames.T
+            block.run()
+        logits, first, second = block.results
+        if prediction.after is None:
+            prediction.after = first.copy(), second.copy()
+        return logits.reshape(len(frames), -1).copy()
+
+
+def _width(session: Session) -> int | None:
+    """Return how many numbers a frame has; None where the graph leaves that open."""
+    match next(i.shape for i in session.get_inputs() if i.name == FRAMES):
+        case [_, int(width), _]:
+            return width
+    return None
+
+
+def _columns(frames: Frames) -> NDArray[np.float32]:
+    """Return frames as the graph has them, shape (1, D, frames)."""
+    return np.ascontiguousarray(frames.T[None])
