@@ -414,10 +414,10 @@ def text_of_report(found: Found) -> str:
             ours = f"{median(waits):.1f}" if waits else ""
             ratio = f"{median(theirs) / median(waits):.1f}x" if waits else ""
             rows.append(f"| {name} | {median(theirs):.1f} | {ours} | {ratio} |")
-    early = loading(found)
-    if early:
-        row = f"| stopped while the model still loads, {len(early)} of {len(found.ours)} recordings"
-        rows.append(f"{row} | | {median(early):.1f} | |")
+    all_early = loading(found)
+    if all_early:
+        row = f"| stopped while the model still loads, {len(all_early)} of {len(found.ours)}"
+        rows.append(f"{row} recordings | | {median(all_early):.1f} | |")
     model = median([figures["model_ms"] for figures in well if figures["model_ms"]])
     recorder = median([figures["recorder_mb"] for figures in well if figures["recorder_mb"]])
     worker = median([figures["worker_mb"] for figures in well if figures["worker_mb"]])
