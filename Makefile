@@ -11,7 +11,7 @@ LOCK_VENV := .venv-lock
 # Recordings of `make ab`, and how many of them also in real time.
 AB_COUNT ?= 200
 AB_LIVE ?= 20
-# What `make coverage` runs, a folder at a time: one that breaks costs no figure of the others.
+# What `make coverage` and `make as-mac` run, a folder at a time: one that breaks costs no figure of the others.
 COVERED ?= $(sort $(dir $(wildcard tests/*/test_*.py)))
 # What `make test` and `make fresh` run; all of it by default.
 TESTS ?=
@@ -25,7 +25,7 @@ APP := dist/parakeet-coreml/parakeet-coreml
 # An environment whose interpreter is gone, or is not the one PYTHON names now, is made again.
 broken = $(if $(shell PYTHON='$(PYTHON)' build/venv.sh --whole $(1)),,again)
 
-.PHONY: again help run test check fix parity bench ab ramp traced torture soak coverage app app-test lock dist fresh pictures clean
+.PHONY: again help run test check fix parity bench ab ramp traced torture soak coverage as-mac app app-test lock dist fresh pictures clean
 .DEFAULT_GOAL := run
 
 help: ## list what can be made
@@ -83,6 +83,11 @@ coverage: $(VENV)/.dev ## branch coverage, the processes' too: slow, it is no pa
 	-for part in $(COVERED); do $(BIN)/python -P -m coverage run -m pytest --timeout 900 $$part; done
 	$(BIN)/python -P -m coverage combine --quiet
 	$(BIN)/python -P -m coverage report
+
+as-mac: $(VENV)/.dev ## run the tests as a Mac would: what only Linux has is hidden
+	@status=0; for part in $(COVERED); do \
+	  PARAKEET_AS_MAC=1 $(BIN)/python -P -m pytest $$part || status=1; \
+	done; exit $$status
 
 app: $(APP_VENV)/.app ## freeze the program into dist/parakeet-coreml, which needs no Python
 	PYTHONHASHSEED=0 PYINSTALLER_ZLIB_COMPRESSION_LEVEL=0 $(APP_VENV)/bin/python -P -m PyInstaller --noconfirm --log-level WARN \

@@ -69,7 +69,7 @@ def limit_of(error: BaseException | None) -> tuple[str, str] | None:
     """Return what is to be said of an error that is a limit of the system."""
     number = error.errno if isinstance(error, OSError) else None
     words = str(error) if isinstance(error, RuntimeError) else ""
-    if isinstance(error, MemoryError) or number == errno.ENOMEM or "allocate lock" in words:
+    if isinstance(error, MemoryError) or number == errno.ENOMEM or "can't allocate" in words:
         return ENDS["memory"]
     if isinstance(error, ImportError) and "failed to map segment" in str(error):  # the loader's
         return ENDS["memory"]

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections import defaultdict
+from collections.abc import Iterable
+from itertools import pairwise
 from pathlib import Path
 from random import Random
 
@@ -12,6 +15,10 @@ from models.tiny_en.folders import WORK
 
 NARROW = {"digits": 5, "phrase": 1, "dictation": 2}
 """Kinds of the first, easy pack: few words, short."""
+PEOPLE = ("asterisk_prompts", "common_voice", "ljspeech", "picovoice_barista", "speechocean762")
+"""Sets of `people` whose sentences are spoken by synthetic voices, too."""
+EDGE = ""
+"""Stands for both ends of a sentence in a chain of words."""
 
 
 def main() -> None:
@@ -22,14 +29,16 @@ def main() -> None:
     parser.add_argument("--family", choices=sorted(voices.FAMILIES), required=True)
     parser.add_argument("--count", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--domain", choices=["narrow", "wide", "held"], default="wide")
+    parser.add_argument("--domain", choices=["narrow", "wide", "held", "people"], default="wide")
     options = parser.parse_args()
     rng = Random(f"{options.name}{options.seed}")
     folder = options.work / "packs"
     folder.mkdir(parents=True, exist_ok=True)
-    write_pack(
-        folder / options.name, options.family, sentences(options.domain, options.count, rng), rng
-    )
+    if options.domain == "people":
+        drawn = like_people(said_by_people(folder), options.count, rng)
+    else:
+        drawn = sentences(options.domain, options.count, rng)
+    write_pack(folder / options.name, options.family, drawn, rng)
 
 
 def sentences(domain: str, count: int, rng: Random) -> list[tuple[str, str]]:
@@ -39,6 +48,47 @@ def sentences(domain: str, count: int, rng: Random) -> list[tuple[str, str]]:
         return held + [("digits", text.digits(rng)) for _ in range(count)]
     weights = NARROW if domain == "narrow" else text.WEIGHTS
     return [text.sentence(rng, weights) for _ in range(count)]
+
+
+def said_by_people(packs: Path) -> list[str]:
+    """Return what people of the training part say; speakers set apart are in other packs."""
+    found = {
+        json.loads(line)["text"]
+        for name in PEOPLE
+        for line in (packs / f"p-{name}.jsonl").read_text().splitlines()
+    }
+    return sorted(found)
+
+
+def like_people(texts: list[str], count: int, rng: Random) -> list[tuple[str, str]]:
+    """Draw sentences of people, stretches of them, and new ones of their pairs of words.
+
+    The new ones are walks through the table of which word follows which (a chain of Markov): open
+    text needs more words, and more neighbours of each, than templates have.
+    """
+    follows: dict[str, list[str]] = defaultdict(list)
+    for sentence in texts:
+        words = [EDGE, *sentence.split(), EDGE]
+        for one, other in pairwise(words):
+            follows[one].append(other)
+    return [_like_people(texts, follows, rng) for _ in range(count)]
+
+
+def _like_people(texts: list[str], follows: dict[str, list[str]], rng: Random) -> tuple[str, str]:
+    if rng.random() < 0.4:
+        words = rng.choice(texts).split()
+        start = rng.randrange(max(1, len(words) - 7))
+        return "people", " ".join(words[start : start + rng.randint(3, 12)])
+    return "chain", " ".join(_walk(follows, rng.randint(3, 12), rng))
+
+
+def _walk(follows: dict[str, list[str]], most: int, rng: Random) -> Iterable[str]:
+    word = EDGE
+    for _ in range(most):
+        word = rng.choice(follows[word])
+        if word == EDGE:
+            return
+        yield word
 
 
 def write_pack(path: Path, family: str, drawn: list[tuple[str, str]], rng: Random) -> None:

@@ -18,10 +18,11 @@ from typing import TYPE_CHECKING, Any
 
 from parakeet_coreml.audio.onset import FirstSound, Onset
 from parakeet_coreml.audio.opening import Rates, open_stream
-from parakeet_coreml.audio.pace import Pace
+from parakeet_coreml.audio.pace import HELD_UP, LATE, LEAST, SETTLED, Pace
 from parakeet_coreml.audio.portaudio import library, one_line, within
 from parakeet_coreml.audio.samples import noise
 from parakeet_coreml.audio.source import Warn
+from parakeet_coreml.audio.stopping import DELAY, all_here, patience
 from parakeet_coreml.errors import DeviceLostError, NoDeviceError
 from parakeet_coreml.threads import Thread
 
@@ -41,40 +42,17 @@ LIVE_POLL = 0.1
 FIRST_POLL = 0.02
 """Seconds between two looks until there is sound, and behind a freeze until all of it is here."""
 
-LAST_POLL = 0.005
-"""Seconds between two looks once a stop was asked for."""
+LAST_POLL = 0.002
+"""Seconds between two looks once a stop was asked for; the first is at once."""
 
 WAIT = 0.5
 """Seconds a consumer waits for the reader before it looks at the time."""
 
-DRAIN_LIMIT = 2.0
-"""Seconds after a stop in which samples from before it may still come in, a burst after a stall."""
-
-HELD_UP = 5.0
-"""Seconds between two looks after which the clock is asked whether all samples came.
-
-PulseAudio keeps about 20 s for a process that is stopped, then drops without a flag (measured)."""
-
-SETTLED = 2.0
-"""Seconds after that in which late samples may still come."""
-
 FILL_LIMIT = 60.0
 """Seconds of noise at most in place of lost samples: a recorder may be frozen for a night."""
 
-LATE = 0.5
-"""Seconds of sound that may be under way at any moment."""
-
 STALL_WARNING = 1.5
 """Seconds without samples after which the user is warned."""
-
-STOP_LIMIT = 0.2
-"""Seconds that `stop` waits at least for samples which the device still holds."""
-
-BURSTS = 1.5
-"""How many times the longest gap between two bursts it waits: Bluetooth gives them seldom."""
-
-DELAY = 0.04
-"""Seconds a sample may take from the membrane to us without the clock showing it."""
 
 CLOSE_LIMIT = 0.1
 """Seconds that `close` waits for PortAudio, which may never come back."""
@@ -83,6 +61,7 @@ NOISE_RMS = 1e-4
 """Loudness of the noise in place of lost samples: digital zeros can blank a whole window."""
 
 BUSY, MUTE = "the computer was too busy", "no sound came from it"
+FEWER = "it gave fewer samples than it claims"
 
 
 class Microphone:
@@ -117,6 +96,7 @@ class Microphone:
         """Is called once what comes is not only digital zeros, or stays so for long."""
         self.lost_samples = 0
         """Samples at `rate` that the device lost by overflow, as far as the clock can tell."""
+        self.made_up = 0  # samples of noise in place of them that `blocks` has given
         self.rates: Rates = {}
         """What devices were found to give instead of the rates they claim."""
         self.afresh = False
@@ -141,6 +121,11 @@ class Microphone:
         self._arrived: queue.SimpleQueue[bytes | int | None] = queue.SimpleQueue()
         """Samples as bytes, or a count of lost ones; None at the end."""
         self._failure = ""
+        self._resting = False
+        self._given = self._handled = 0
+        """Blocks that came, and those that the consumer is done with."""
+        self._last = math.inf
+        """Block that has the last samples before a stop, once it came, from 1."""
         self._pace = Pace(0, 0.0)
         self._looked = self._judged = self._stop_time = self._wanted = math.inf
         self._wake = threading.Event()
@@ -179,10 +164,12 @@ class Microphone:
             if isinstance(item, int):
                 longest = min(item, round(FILL_LIMIT * self.rate))
                 for at in range(0, longest, self.rate):
+                    self.made_up += min(self.rate, longest - at)
                     yield noise(min(self.rate, longest - at), NOISE_RMS, at)
             else:
                 heard = np.frombuffer(item, np.float32).reshape(-1, self._opened)
                 yield np.ascontiguousarray(heard[:, (self.channel or 1) - 1])
+                self._handled += 1
         if self._failure and not self._closed:
             raise DeviceLostError(
                 f"the microphone {self.name!r} {self._failure}",
@@ -199,17 +186,24 @@ class Microphone:
         self._wanted = time.monotonic() + seconds
         self._wake.set()
 
+    def rests(self, resting: bool) -> None:  # noqa: FBT001  it is the whole message
+        """Take from the consumer whether all that it was given ends in a pause."""
+        self._resting = resting
+
+    def let_go(self) -> None:
+        """Begin to let the microphone go, at once. A second call does nothing."""
+        if not self._closed:
+            self._closed = True
+            self.stop()
+            Thread(target=self._release, name="microphone-close").start()
+
     def close(self) -> None:
-        """Let the microphone go; waits for PortAudio 0.1 s at most. A second call does nothing."""
-        if self._closed:
-            return
-        self._closed = True
-        self.stop()
-        Thread(target=self._release, name="microphone-close").start()
+        """Let the microphone go; waits for PortAudio 0.1 s at most."""
+        self.let_go()
         self.released(CLOSE_LIMIT)
 
     def released(self, within: float) -> bool:
-        """Wait so many seconds at most for `close` to be over; tell whether it is."""
+        """Wait so many seconds at most until it is let go; tell whether it is."""
         return self._released.wait(within)
 
     # Opening, on a daemon thread
@@ -238,9 +232,8 @@ class Microphone:
                 # A ring with twice what comes between two looks says that we are behind.
                 behind = self._judged < math.inf or count > 2 * self.poll * self.rate
                 self._rest(FIRST_POLL if self._waited_for or behind else self.poll)
-            frozen, mute = self._judged < math.inf, self._stop_time - self.ended > LATE
-            if (frozen or mute) and not self._failure and not self._closed:
-                self._fill(self._stop_time, BUSY if frozen else MUTE, LATE)
+            if not self._failure and not self._closed:
+                self._fill_the_end()
         except sounddevice.PortAudioError as error:
             self._failure = f"stopped: {one_line(error)}"
         finally:
@@ -248,6 +241,8 @@ class Microphone:
 
     def _rest(self, seconds: float) -> None:
         """Wait so long, less where somebody wants to hear sooner; a stop ends it."""
+        if self._stop_time < math.inf:
+            time.sleep(LAST_POLL)
         started = time.monotonic()
         while self._stop_time == math.inf:
             sooner = max(FIRST_POLL, self._wanted - started)
@@ -256,7 +251,6 @@ class Microphone:
                 return
             self._wake.wait(left)
             self._wake.clear()
-        time.sleep(LAST_POLL)
 
     def _read_once(self) -> int:
         """Take what is in the ring, without waiting; return how many samples that were."""
@@ -275,6 +269,7 @@ class Microphone:
             self._pace.arrived(count, self.ended)
             self._wanted = math.inf  # before anyone can want the next one
             kept = bytes(data)
+            self._given += 1
             self._arrived.put(kept)
             self._judge_clock()
             if overflowed and sys.platform == "darwin":
@@ -320,7 +315,7 @@ class Microphone:
 
     def _fill(self, moment: float, why: str, least: float = 0.0) -> None:
         """Make up for what is missing, `least` s, behind what was kept: a ring keeps the oldest."""
-        missing = self._pace.missing(moment)
+        missing = self._pace.lost(moment)
         if missing < least * self.rate:
             return
         self._pace.filled(missing)
@@ -328,6 +323,16 @@ class Microphone:
         self._arrived.put(missing)
         ms = missing * 1000 // self.rate
         self._warn("input_overflow", f"the microphone lost about {ms} ms: {why}")
+
+    def _fill_the_end(self) -> None:
+        """Make up for what was recorded before a stop, was waited for, and did not come."""
+        frozen, mute = self._judged < math.inf, self._pace.mute(time.monotonic())
+        if frozen or mute:
+            least = LEAST if mute and self.began is not None else LATE
+            self._fill(self._stop_time, BUSY if frozen else MUTE, least)
+        elif sys.platform == "darwin":
+            # A rate that is not the one it claims, too short before the stop to be sure which.
+            self._fill(self.ended, FEWER, LATE)
 
     def _finished(self, count: int) -> bool:
         """Say whether reading is over, after a look that found `count` samples."""
@@ -338,17 +343,11 @@ class Microphone:
             return True
         if self._stop_time == math.inf:
             return False
+        if self._pace.missing(self._stop_time) == 0:
+            self._last = min(self._last, self._given)
+        resting = self._resting and self._handled >= self._last
         late = self._looked - self._stop_time
-        if late < DELAY:
-            return False
-        # By the clock, not by an empty ring: a device that goes on fills it between any two looks.
-        if self._pace.missing(self._stop_time + DELAY) == 0:
-            return True
-        return late > self._patience() and (not count or late > DRAIN_LIMIT)
-
-    def _patience(self) -> float:
-        """Return how long in s a stop waits for a burst that is due."""
-        return max(STOP_LIMIT, BURSTS * self._pace.gap)
+        return all_here(self._pace, self._stop_time, late, count, 0.0 if resting else DELAY)
 
     # Handing over, on the thread of the caller
 
@@ -374,8 +373,8 @@ class Microphone:
                 return
             if self._stop_time < math.inf:
                 # The reader waits for what is due: only silence behind the stop says that it hangs.
-                if quiet > 2 * self._patience() and over:
-                    self._fill(self._stop_time, MUTE, LATE)
+                if quiet > 2 * patience(self._pace) and over:
+                    self._fill_the_end()
                     self._arrived.put(None)
                 quiet = quiet if over else 0.0
                 over = time.monotonic() > self._stop_time

@@ -3,14 +3,13 @@
 AirPods give exact zeros for 0.6 to 0.7 s after they were opened, and what is said then is gone.
 """
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 LIMIT = 1.5
 """Seconds after the first sample that anything but zeros is waited for: a muted one gives none."""
 
 
-@dataclass(frozen=True, slots=True)
-class Onset:
+class Onset(NamedTuple):
     """The moment from which a host may say that it listens."""
 
     ms: int = 0

@@ -5,8 +5,7 @@ Runs on a daemon thread, as every call of PortAudio: see `portaudio`.
 
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from parakeet_coreml.audio.devices import HINT, DeviceInfo, first_there, inputs
 from parakeet_coreml.audio.portaudio import library, one_line, restart
@@ -31,8 +30,7 @@ Rates = Mapping[tuple[str, int], int]
 """The rate that a device of this name was found to give where it claims this one."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Opened:
+class Opened(NamedTuple):
     """A stream that runs."""
 
     stream: Any

@@ -47,8 +47,17 @@ class Source(Protocol):
 
 @runtime_checkable
 class Collecting(Protocol):
-    """A source that collects sound and hands it over now and then."""
+    """A source that collects sound and hands it over now and then, and may lose some meanwhile."""
+
+    made_up: int
+    """How many of the samples that it handed over are noise in place of lost ones."""
 
     def look_within(self, seconds: float) -> None:
         """Hand over what was heard in `seconds` from now, if not sooner. From any thread."""
         ...
+
+    def rests(self, resting: bool) -> None:  # noqa: FBT001  it is the whole message
+        """Take whether all that was handed over ends in a pause. From the thread of `blocks`."""
+
+    def let_go(self) -> None:
+        """Begin to let the device go, at once; `close` waits for it."""

@@ -1,7 +1,7 @@
 """Backends by name, each described once. Importing this loads neither NumPy nor a runtime."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from parakeet_coreml.backends.base import (
     COMPUTE_UNITS,
@@ -16,8 +16,7 @@ from parakeet_coreml.store.locate import LAYOUTS
 Opened = tuple[Backend, BackendInfo]
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """What there is to know of a backend without loading it."""
 
     name: str

@@ -12,8 +12,8 @@ from parakeet_coreml.threads import Thread
 QUEUE_SOFT = 8
 """With so many lines waiting, the reader is slow and droppable lines are left out."""
 
-WAIT_MS = 250
-"""Milliseconds for which a pipe is waited for that the host made non-blocking, each time."""
+WAIT = 0.25
+"""Seconds for which a pipe is waited for that the host made non-blocking, each time."""
 
 
 class Writer:
@@ -30,7 +30,10 @@ class Writer:
         self._line: bytes | memoryview = b""
         """What is left of the line that is being written."""
         self._alone = False
-        """There is no thread for it, or no more: lines are written where they are put."""
+        """There is no thread for it, or no more: lines are written where they are put or flushed,
+        as far as the reader takes them."""
+        self._room = select.poll()
+        self._room.register(fd, select.POLLOUT)
         try:
             Thread(target=self._run, name="writer").start()
         except RuntimeError:  # the system allows no more threads, which has to be told too
@@ -43,7 +46,10 @@ class Writer:
             if taken:
                 self._lines.append(line)
                 self._changed.notify_all()
-            return self._write_waiting() if taken and self._alone else taken
+            if taken and self._alone:
+                self._write_waiting(0.0)
+                return not self.lost
+            return taken
 
     @property
     def unused(self) -> bool:
@@ -55,7 +61,7 @@ class Writer:
         """Wait until everything is written; False if nothing moved for `patience` seconds."""
         with self._changed:
             if self._alone:
-                return self._write_waiting()
+                return self._write_waiting(patience)
             written, deadline = self._written, time.monotonic() + patience
             while (self._lines or self._line) and not self.lost:
                 if self._written != written:
@@ -71,7 +77,7 @@ class Writer:
         while (self._line or self._lines) and not self.lost and time.monotonic() < limit:
             with self._changed:
                 if self._alone or not self._line:
-                    self._write_waiting()
+                    self._write_waiting(0.0)
             time.sleep(0.01)
 
     def _run(self) -> None:
@@ -87,33 +93,46 @@ class Writer:
             self._alone = True
             raise
 
-    def _write_waiting(self) -> bool:
-        """Write what waits; False if it is lost."""
-        while self._write() and self._lines:
-            self._line = self._lines.popleft()
+    def _write_waiting(self, patience: float) -> bool:
+        """Write what waits; False if it is lost, or nothing was taken for `patience` s.
+
+        Never blocks: a pipe that takes anything at all takes PIPE_BUF bytes.
+        """
+        while (self._line or self._lines) and not self.lost:
+            if not self._line:
+                self._line = self._lines.popleft()
+            if not self._takes(patience):
+                return False
+            self._write_once(self._line[: select.PIPE_BUF])
         return not self.lost
+
+    def _takes(self, patience: float) -> bool:
+        """Wait so many seconds at most until the reader takes something, or is gone."""
+        try:
+            return bool(self._room.poll(patience * 1000))
+        except (OSError, MemoryError):
+            return True  # it has to be written all the same
 
     def _write(self) -> bool:
         """Write the line, in one write(2) unless the system takes less; False if it is lost."""
         while self._line and not self.lost:
-            try:
-                count = os.write(self.fd, self._line)
-            except BlockingIOError:  # the host made our end non-blocking
-                self._wait_writable()
-                continue
-            except OSError:
-                self._lose()
-                break
-            self._line = self._line[count:] if count < len(self._line) else b""
-            with self._changed:
-                self._written += count
-                self._changed.notify_all()
+            self._write_once(self._line)
         return not self.lost
 
-    def _wait_writable(self) -> None:
-        poll = select.poll()
-        poll.register(self.fd, select.POLLOUT)
-        poll.poll(WAIT_MS)
+    def _write_once(self, piece: bytes | memoryview) -> None:
+        """Write what the system takes of the line's beginning."""
+        try:
+            count = os.write(self.fd, piece)
+        except BlockingIOError:  # the host made our end non-blocking
+            self._takes(WAIT)
+            return
+        except OSError:
+            self._lose()
+            return
+        self._line = self._line[count:] if count < len(self._line) else b""
+        with self._changed:
+            self._written += count
+            self._changed.notify_all()
 
     def _lose(self) -> None:
         with self._changed:

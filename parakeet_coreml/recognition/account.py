@@ -43,5 +43,7 @@ class Listener:
     """Takes the samples since the newest speech, once there was some."""
     look_within: Callable[[float], None] = lambda _seconds: None
     """Asks for what comes next in so many seconds: a pause may be there to be decoded."""
+    rests: Callable[[bool], None] = lambda _resting: None
+    """Takes whether what was heard so far ends in a pause, in which nothing has begun."""
     forecast: Callable[[Forecast, int], None] | None = None
     """Takes the words of the open line and the sample they reach to; None: nobody reads them."""

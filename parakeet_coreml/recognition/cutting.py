@@ -86,6 +86,7 @@ class Cutter:
         for window in self._chunker.push(block):
             self._put(window)
         self._listener.quiet(self._chunker.quiet)
+        self._listener.rests(self._chunker.rests)
         if self._budget is not None and self._as_it_is_made(len(block) / SAMPLE_RATE):
             self._speculate(self._budget)
             settles = self._chunker.settles

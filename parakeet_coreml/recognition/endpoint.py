@@ -64,6 +64,11 @@ class Endpoint:
         return self._at + wait * TICK
 
     @property
+    def rests(self) -> bool:
+        """Whether a frozen pause goes on in which nothing has begun: 40 ms more change nothing."""
+        return self.pause is not None and not self._loud
+
+    @property
     def at(self) -> int:
         """Sample up to which ticks were followed."""
         return self._at

@@ -193,7 +193,7 @@ def _filled(hypothesis: Hypothesis, window: Window, backend: Backend) -> Hypothe
         fill = fill[:-1]
     if fill and not fill[0].piece.startswith((WORD_MARK, " ")):
         # It must not become part of the word before the hole.
-        fill[0] = replace(fill[0], piece=WORD_MARK + fill[0].piece)
+        fill[0] = fill[0]._replace(piece=WORD_MARK + fill[0].piece)
     return replace(hypothesis, tokens=(*tokens[:index], *fill, *tokens[index:]))
 
 
@@ -251,7 +251,7 @@ def _within(hypothesis: Hypothesis, window: Window) -> Hypothesis:
 def _clamped(hypothesis: Hypothesis, window: Window) -> Hypothesis:
     """Move what was decoded in noise put around the window to its ends: nothing else was there."""
     last = window.stop - 1
-    tokens = (replace(t, start=min(max(t.start, window.start), last)) for t in hypothesis.tokens)
+    tokens = (t._replace(start=min(max(t.start, window.start), last)) for t in hypothesis.tokens)
     return replace(hypothesis, tokens=tuple(tokens))
 
 

@@ -125,6 +125,11 @@ class Chunker:
         return pause if pause is not None and pause.spoken > self._covered else None
 
     @property
+    def rests(self) -> bool:
+        """Whether a pause goes on in which nothing has begun."""
+        return self._endpoint.rests
+
+    @property
     def settles(self) -> int | None:
         """Sample at which speech that no window covers has ended if quiet goes on."""
         at = self._endpoint.settles

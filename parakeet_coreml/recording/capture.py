@@ -6,8 +6,7 @@
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from parakeet_coreml.audio.onset import Onset
 from parakeet_coreml.audio.samples import Samples, to_samples
@@ -21,8 +20,7 @@ if TYPE_CHECKING:  # NumPy must not load before the microphone runs
     from parakeet_coreml.audio.resample import Counts
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Watcher:
+class Watcher(NamedTuple):
     """Callbacks for what becomes of the capture."""
 
     sounds: Callable[[Source, Onset], None]
@@ -34,7 +32,7 @@ class Watcher:
     left: Callable[[Source, int], None]
     """The source ended in order, after so many samples at 16 kHz."""
     ended: Callable[[], None]
-    """The source is let go, and nothing more will be captured."""
+    """The source is being let go, and nothing more will be captured."""
 
 
 class Capture:
@@ -105,6 +103,12 @@ class Capture:
         if isinstance(source, Collecting):
             source.look_within(seconds)
 
+    def rests(self, resting: bool) -> None:  # noqa: FBT001  it is the whole message
+        """Tell a source that collects sound whether all that it gave ends in a pause."""
+        source = self.source
+        if isinstance(source, Collecting):
+            source.rests(resting)
+
     def quiet_of(self, samples: int) -> int:
         """Return how many of so many newest samples without speech were recorded.
 
@@ -143,8 +147,12 @@ class Capture:
                 yield None
                 self._reopen()
         finally:
-            # Before the last window is decoded: the next recording may want the microphone.
-            self.close()
+            # Before the last window is decoded, which does not wait for it: the next recording may
+            # want the microphone.
+            if isinstance(self.source, Collecting):
+                self.source.let_go()
+            else:
+                self.close()
             self._watcher.ended()
             if counts.bad_samples:
                 self._watcher.warn("nan_samples", f"{counts.bad_samples} samples were not numbers")
@@ -153,8 +161,12 @@ class Capture:
         """Yield what one source gives, up to the limit, behind what was lost before it."""
         microphone = self._options.input == "mic"  # it gives the channel it was opened for
         channel = None if microphone else self._options.channel_number
+        made_up = 0
         for block in heard(source, counts, channel):
             for piece in (*self._made_up(source), block):
+                if piece is block and isinstance(source, Collecting) and source.made_up > made_up:
+                    made_up = source.made_up  # the source itself has lost some
+                    self._made_until = self._most - self.left + len(piece)
                 yield piece[: self.left]
                 self.left -= len(piece)
                 if self.left <= 0:

@@ -12,8 +12,8 @@ reason counts, the first failure sets the exit code, and a user who leaves overr
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import NamedTuple
 
 from parakeet_coreml.errors import OutputLostError
 
@@ -56,70 +56,59 @@ class Order(StrEnum):
     LEAVE = "leave at once"
 
 
-@dataclass(frozen=True, slots=True)
-class Selected:
+class Selected(NamedTuple):
     """The model's files are found; `compiles` if loading may compile it for minutes."""
 
     compiles: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Stop:
+class Stop(NamedTuple):
     """Somebody wants the recording to end in order; `now` is on the monotonic clock."""
 
     reason: str
     now: float
 
 
-@dataclass(frozen=True, slots=True)
-class Failed:
+class Failed(NamedTuple):
     """Something went wrong: the error's name and exit code. It ends nothing by itself."""
 
     name: str
     exit_code: int
 
 
-@dataclass(frozen=True, slots=True)
-class Captured:
+class Captured(NamedTuple):
     """The source has ended, and nothing more will be captured."""
 
 
-@dataclass(frozen=True, slots=True)
-class NothingToDecode:
+class NothingToDecode(NamedTuple):
     """All audio is there, and none of it has to go through the model."""
 
 
-@dataclass(frozen=True, slots=True)
-class Finished:
+class Finished(NamedTuple):
     """All that could be transcribed has been written."""
 
 
-@dataclass(frozen=True, slots=True)
-class Refused:
+class Refused(NamedTuple):
     """The call turned out to be wrong before the protocol began."""
 
 
-@dataclass(frozen=True, slots=True)
-class Drained:
+class Drained(NamedTuple):
     """The reader took everything, or was waited for long enough; `whole` says which."""
 
     whole: bool
 
 
-@dataclass(frozen=True, slots=True)
-class ReaderLost:
+class ReaderLost(NamedTuple):
     """Nobody reads stdout any more."""
 
 
-@dataclass(frozen=True, slots=True)
-class Aborted:
+class Aborted(NamedTuple):
     """The user wants to leave now."""
 
     exit_code: int
 
 
-@dataclass(frozen=True, slots=True)
-class Tick:
+class Tick(NamedTuple):
     """Time passes: the monotonic clock, and seconds since anything moved."""
 
     now: float
@@ -132,8 +121,7 @@ Fact = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Ending:
+class Ending(NamedTuple):
     """What is known about the end of one recording."""
 
     live: bool = True
@@ -154,7 +142,7 @@ class Ending:
         noted = _noted(self, fact)
         for rule in TABLE:
             if self.phase in rule.phases and isinstance(fact, rule.fact) and rule.when(noted, fact):
-                return replace(noted, phase=rule.then or self.phase), rule.orders
+                return noted._replace(phase=rule.then or self.phase), rule.orders
         return noted, ()
 
     @property
@@ -167,21 +155,21 @@ def _noted(ending: Ending, fact: Fact) -> Ending:
     """Return the ending with what the fact says, whatever phase it is in."""
     match fact:
         case Selected(compiles):
-            noted = replace(ending, compiles=compiles)
+            noted = ending._replace(compiles=compiles)
         case Stop(reason, now):
             since = now if ending.stopped_at is None else ending.stopped_at
-            noted = replace(ending, reason=ending.reason or reason, stopped_at=since)
+            noted = ending._replace(reason=ending.reason or reason, stopped_at=since)
         case Failed(name, code):
             first = ending.exit_code or code
-            noted = replace(ending, reason=ending.reason or name, exit_code=first)
+            noted = ending._replace(reason=ending.reason or name, exit_code=first)
         case Aborted(code):
-            noted = replace(ending, reason="cancel", exit_code=code)
+            noted = ending._replace(reason="cancel", exit_code=code)
         case ReaderLost() | Drained(whole=False):
-            noted = replace(ending, exit_code=OutputLostError.exit_code)
+            noted = ending._replace(exit_code=OutputLostError.exit_code)
         case Captured():
-            noted = replace(ending, captured=True)
+            noted = ending._replace(captured=True)
         case NothingToDecode():
-            noted = replace(ending, nothing_to_decode=True)
+            noted = ending._replace(nothing_to_decode=True)
         case _:
             noted = ending
     return noted
@@ -212,8 +200,7 @@ def unread(_ending: Ending, fact: Fact) -> bool:
     return isinstance(fact, Drained) and not fact.whole
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(NamedTuple):
     """A row: in one of these phases, at this fact, if so, do that."""
 
     phases: tuple[Phase, ...]

@@ -1,8 +1,7 @@
 """A microphone that is lost while it records: whether it is opened again, and what that costs."""
 
 import time
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from parakeet_coreml.audio.samples import Samples, noise, to_samples
 from parakeet_coreml.audio.source import Source
@@ -24,8 +23,7 @@ RELEASE = 2.0
 """Seconds the old stream may take to close; PortAudio must not be started anew around it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Loss:
+class Loss(NamedTuple):
     """A microphone that gave samples and gives them no more, as they should be."""
 
     error: DeviceLostError

@@ -287,6 +287,7 @@ class Recording:
             nothing_to_decode=lambda: self._happened(ending.NothingToDecode()),
             quiet=self._quiet,
             look_within=self._capture.look_within,
+            rests=self._capture.rests,
             forecast=self._forecast if wants("partial") else None,
             measured=summary.measuring(self._waterfall, self._report.event),
         )

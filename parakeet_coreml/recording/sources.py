@@ -6,8 +6,7 @@ import os
 import stat
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from parakeet_coreml.audio.onset import Onset
 from parakeet_coreml.audio.source import Source, Warn
@@ -35,8 +34,7 @@ OPEN_AGAIN = 5.0
 the words before the loss wait for it, behind a stop 15 s at most."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Told:
+class Told(NamedTuple):
     """Who is told what a source does, from any thread."""
 
     warn: Warn
@@ -46,8 +44,7 @@ class Told:
     """A microphone gives sound: more than digital zeros, or those for long enough."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Again:
+class Again(NamedTuple):
     """What was learned of a microphone that is opened again."""
 
     rates: "Rates"

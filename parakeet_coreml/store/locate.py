@@ -12,8 +12,8 @@ import pwd
 import shlex
 import stat
 import sys
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from parakeet_coreml.errors import ModelCorruptError, ModelMissingError, StorageError, UsageError
 from parakeet_coreml.store.files import has_size, read_json, read_text
@@ -66,8 +66,7 @@ Core ML's Encoder is not asked for: 110m has it fused into its Preprocessor.
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Model:
+class Model(NamedTuple):
     """A model that is present, as far as names and sizes show."""
 
     name: str

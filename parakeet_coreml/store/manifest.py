@@ -8,7 +8,7 @@ import json
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from parakeet_coreml.errors import ModelCorruptError, UsageError
 
@@ -32,8 +32,7 @@ MARKER = "MANIFEST.json"
 MANIFESTS = Path(__file__).parents[1] / "manifests"
 
 
-@dataclass(frozen=True, slots=True)
-class ModelFile:
+class ModelFile(NamedTuple):
     """One file of a published model."""
 
     path: str

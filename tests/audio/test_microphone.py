@@ -232,6 +232,20 @@ def test_a_stalled_server_does_not_delay_the_stop(pulse: PulseServer, record: Re
     assert recording.until("end")["close_seconds"] < 1.0
 
 
+def test_a_microphone_that_falls_silent_right_before_the_stop_is_told(
+    pulse: PulseServer, record: Record
+) -> None:
+    recording = record()
+    recording.until("sound")
+    pulse.mic.play(ramp(1.0)).wait()
+    pulse.mic.idle = "nothing"
+    time.sleep(0.4)  # less than half a second, in which nothing comes
+    recording.stop()
+    recording.until("end")
+    assert recording.kinds() == ["open", "sound", "input_overflow", "stopped", "end"]
+    assert recording.events[-1]["lost"] > 0.2 * RATE
+
+
 def test_without_a_server_there_is_no_device(pulse: PulseServer, record: Record) -> None:
     pulse.stop()
     error = record().until("error")

@@ -15,12 +15,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from portaudio_standin import RATE, Fake, FakeStream, PortAudioError, Step, dies, fails, gives
+from portaudio_standin import (
+    RATE,
+    Clocked,
+    Fake,
+    FakeStream,
+    PortAudioError,
+    Step,
+    dies,
+    fails,
+    gives,
+)
 
 from parakeet_coreml.audio.devices import DeviceInfo, chosen, list_devices
 from parakeet_coreml.audio.microphone import NOISE_RMS, Microphone
 from parakeet_coreml.audio.onset import LIMIT, FirstSound, Onset
-from parakeet_coreml.audio.pace import Pace
+from parakeet_coreml.audio.pace import LATE, LEAST, Pace
 from parakeet_coreml.errors import DeviceLostError, NoDeviceError
 
 PATIENCE = 20.0
@@ -140,18 +150,23 @@ def test_samples_that_come_late_after_a_freeze_are_not_called_lost(
 
 
 class InBursts(FakeStream):
-    """Gives what it recorded every 0.4 s, as Bluetooth does: twice as seldom as STOP_LIMIT."""
+    """Gives what it recorded every 0.4 s, as Bluetooth does: twice as seldom as STOP_LIMIT.
 
-    def __init__(self) -> None:
+    After `most` bursts nothing.
+    """
+
+    def __init__(self, every: float = 0.4, most: float = math.inf) -> None:
         super().__init__([])
+        self.every, self.most = every, most
         self.given = 0
         self.began = time.monotonic()
 
     @property
     def read_available(self) -> int:
-        due = int((time.monotonic() - self.began) / 0.4) - self.given
-        self.given += due
-        return due * (RATE * 2 // 5)
+        due = int((time.monotonic() - self.began) / self.every)
+        count = int(min(due, self.most)) - self.given
+        self.given += count
+        return count * round(self.every * RATE)
 
 
 def test_a_stop_waits_for_a_device_that_gives_its_sound_in_bursts(fake: Fake) -> None:
@@ -163,6 +178,39 @@ def test_a_stop_waits_for_a_device_that_gives_its_sound_in_bursts(fake: Fake) ->
     mic.stop()
     samples, _ = heard(mic)
     assert (mic.lost_samples, len(samples) >= 4 * RATE * 2 // 5) == (0, True)
+
+
+@pytest.mark.parametrize(("every", "most"), [(0.01, 100), (0.25, 4)])
+def test_a_device_that_falls_silent_right_before_a_stop_is_told(
+    fake: Fake, every: float, most: int
+) -> None:
+    stream = fake.stream = InBursts(every, most)
+    mic = fake.microphone()
+    mic.open()
+    silent = stream.began + 1.0
+    # Less than half a second, and more than its own bursts leave open.
+    time.sleep(silent + every + 0.2 - time.monotonic())
+    mic.stop()
+    stopped = time.monotonic()
+    samples, message = heard(mic)
+    assert (fake.codes(), message) == (["input_overflow"], "")
+    assert mic.lost_samples == len(samples) - RATE
+    assert LEAST * RATE <= mic.lost_samples <= (stopped - silent) * RATE + 1
+
+
+@pytest.mark.parametrize("off", [-0.015, 0.015])
+def test_a_clock_that_is_hardly_off_loses_nothing_at_a_stop(
+    fake: Fake, monkeypatch: pytest.MonkeyPatch, off: float
+) -> None:
+    # Even what nobody would hear is told.
+    monkeypatch.setattr("parakeet_coreml.audio.microphone.LEAST", 0.01)
+    fake.stream = Clocked(round(RATE * (1 + off)))
+    mic = fake.microphone()
+    mic.open()
+    time.sleep(1.5)
+    mic.stop()
+    heard(mic)
+    assert (fake.codes(), mic.lost_samples) == ([], 0)
 
 
 def test_a_stop_right_behind_a_freeze_still_tells_what_was_lost(
@@ -546,6 +594,21 @@ def test_nothing_is_missing_from_a_device_that_is_only_late(
         assert pace.missing(now) <= 0.101 * RATE
 
 
+@pytest.mark.parametrize("off", [-0.015, -0.001, 0.0, 0.015])
+def test_a_slow_clock_loses_nothing_and_what_it_loses_is_counted_right(off: float) -> None:
+    pace = Pace(48_000, 0.0)
+    now = played(pace, 600, 48_000 * (1 + off))
+    assert pace.lost(now) < 0.01 * 48_000
+    assert pace.lost(now) <= pace.missing(now)
+    assert not pace.mute(now + 0.27)  # it gives bursts every 0.2 s
+    assert pace.mute(now + 0.29)
+    assert pace.lost(now + 0.3) == pytest.approx(0.3 * 48_000, abs=0.01 * 48_000)
+    # Held up for 20 s, in which everything was kept: not half a second is called lost.
+    now += 20.0
+    pace.arrived(round(20.0 * 48_000 * (1 + off)), now)
+    assert pace.lost(now) < LATE * 48_000
+
+
 @given(lost=st.floats(0.2, 30), rate=st.sampled_from([8_000, 44_100, 192_000]))
 def test_what_the_device_lost_is_missing_until_it_is_filled(lost: float, rate: int) -> None:
     pace = Pace(rate, 0.0)
@@ -553,10 +616,11 @@ def test_what_the_device_lost_is_missing_until_it_is_filled(lost: float, rate: i
         pace.arrived(rate // 100, 3.0 + i / 100)
     now = 4.0 + lost
     pace.arrived(rate // 100, now)
-    missing = pace.missing(now)
+    missing = pace.lost(now)
     assert missing == pytest.approx(lost * rate, abs=0.05 * rate + 1, rel=2e-3)
+    assert missing <= pace.missing(now)
     pace.filled(missing)
-    assert pace.missing(now) == 0
+    assert pace.lost(now) == 0
 
 
 def test_the_longest_gap_is_the_device_s_and_no_freeze() -> None:
@@ -660,6 +724,50 @@ def test_a_rate_that_flips_after_ten_minutes_is_known_as_fast() -> None:
     assert pace.flipped() == (0, 0.0)
     played(pace, 3.5, 24_000, now)
     assert pace.flipped()[0] == 24_000
+
+
+@pytest.mark.parametrize("begins", [0.2, 0.4, 0.6, 1.0, 1.4, 1.8])
+@pytest.mark.parametrize("true", [16_000, 24_000])
+def test_a_rate_that_flips_in_the_first_seconds_is_known_with_all_that_it_cost(
+    begins: float, true: int
+) -> None:
+    pace = Pace(48_000, 0.0)
+    now, rate, cost = played(pace, begins, 48_000), 0, 0.0
+    flipped = now
+    while not rate:
+        now = played(pace, 0.1, true, now)
+        rate, cost = pace.flipped()
+    assert rate == true
+    assert now - flipped <= 3.4
+    assert cost == pytest.approx(now - flipped, rel=0.1)
+
+
+class Flips(Clocked):
+    """Gives 48 kHz for half a second, then 24, as AirPods may when they begin to record."""
+
+    @property
+    def read_available(self) -> int:
+        passed = time.monotonic() - self.began
+        due = int(min(passed, 0.5) * 48_000 + max(0.0, passed - 0.5) * 24_000) - self.given
+        self.given += due
+        return due
+
+
+def test_a_rate_that_flips_too_short_before_a_stop_to_be_known_is_told_as_a_loss(
+    fake: Fake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.platform", "darwin")
+    monkeypatch.setattr(Pace, "STRETCH", 60.0)
+    fake.stream = Flips(RATE)
+    mic = fake.microphone()
+    mic.open()
+    time.sleep(2.0)
+    mic.stop()
+    samples, message = heard(mic)
+    assert (fake.codes(), message) == (["input_overflow"], "")
+    assert "fewer samples than it claims" in fake.warnings[0][1]
+    assert mic.lost_samples > RATE // 2
+    assert len(samples) == fake.stream.given + mic.lost_samples
 
 
 @given(

@@ -5,7 +5,6 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from itertools import chain, repeat
 from pathlib import Path
 from types import SimpleNamespace
@@ -260,7 +259,7 @@ def test_compute_units_are_tried_in_an_order(
 def test_what_cost_a_process_loads_in_another_way(
     mac: type[standin.MLModelProxy], attempt: int, front: str, encoder: str, rest: str
 ) -> None:
-    open_coreml(replace(spec(TOY), attempt=attempt))
+    open_coreml(spec(TOY)._replace(attempt=attempt))
     units = {Path(path).name.partition(".")[0]: units for path, units in mac.loaded}
     assert (units["Preprocessor"], units["Encoder"]) == (front, encoder)
     assert (units["Decoder"], units["JointDecision"]) == (rest, rest)

@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -34,7 +33,7 @@ def noisy(amount: float, start: int) -> Samples:
 
 
 def heard(backend: str, *terms: Term, windows: list[Samples]) -> list[Hypothesis]:
-    spec = replace(ModelSelection(model="tiny-en", backend=backend).spec(), terms=terms)
+    spec = ModelSelection(model="tiny-en", backend=backend).spec()._replace(terms=terms)
     opened, info = open_backend(spec)
     assert info.notes == ()
     found = [opened.transcribe(window) for window in windows]

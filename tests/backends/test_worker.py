@@ -10,7 +10,6 @@ import threading
 import time
 import zlib
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -812,4 +811,4 @@ def test_the_worker_knows_the_folder_of_models_and_phones_nobody(
     environment = process.environment(spec)
     assert environment["PARAKEET_COREML_MODELS_DIR"] == "/models"
     assert environment["ORT_DISABLE_TELEMETRY"] == "1"
-    assert "PARAKEET_COREML_MODELS_DIR" not in process.environment(replace(spec, models_dir=""))
+    assert "PARAKEET_COREML_MODELS_DIR" not in process.environment(spec._replace(models_dir=""))

@@ -56,6 +56,17 @@ os.write(1, b"capture\\n")
 os._exit(0)
 """
 
+READER = """
+import sounddevice as sd, time
+rate = round(sd.query_devices(kind="input")["default_samplerate"])
+stream = sd.RawInputStream(samplerate=rate, channels=1, dtype="float32", latency=0.5)
+stream.start()
+while True:
+    time.sleep(0.2)
+    if count := stream.read_available:
+        stream.read(count)
+"""
+
 SESSION = """
 import os, sys
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
@@ -146,22 +157,34 @@ def bench_stop(quick: bool) -> None:
 
 
 def bench_cpu(quick: bool) -> None:
-    """CPU of the recorder, worker left out, in real time."""
+    """CPU of the recorder, worker left out, in real time; without and with live text."""
     seconds = 20 if quick else 60
     with _script({"windows": []}) as script, PulseServer() as pulse:
         command = [*RECORD, "--backend", "scripted", "--model", script, "--max-seconds", "3600"]
-        process = subprocess.Popen(
-            command, env=pulse.env, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL
-        )
+        live = [*command, "--events", "ready,partial"]
+        reader = [sys.executable, "-c", READER]
+        running = [
+            subprocess.Popen(one, env=pulse.env, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
+            for one in (command, live, reader)
+        ]
         time.sleep(5)
-        before = _cpu(process.pid)
+        before = [_cpu(process.pid) for process in running]
         time.sleep(seconds)
-        used = _cpu(process.pid) - before
-        recorder = _rss(process.pid)
-        assert process.stdin is not None
-        process.stdin.close()
-        process.wait()
-    _cell("CPU of the recorder, microphone, real time", f"{100 * used / seconds:.2f} % of a core")
+        used = [
+            100 * (_cpu(process.pid) - first) / seconds
+            for process, first in zip(running, before, strict=True)
+        ]
+        recorder = _rss(running[0].pid)
+        running[2].kill()
+        for process in running:
+            assert process.stdin is not None
+            process.stdin.close()
+            process.wait()
+    floor = f"a bare PortAudio reader {used[2]:.2f} %"
+    for name, share in zip(("", ", live text"), used, strict=False):
+        ratio = f"{share / used[2]:.2f}x" if used[2] else ""
+        figure = f"{share:.2f} % of a core"
+        _cell(f"CPU of the recorder, microphone, real time{name}", figure, floor, ratio)
     _cell("memory of the recorder, microphone (RSS)", f"{recorder / 2**20:.1f} MiB")
 
 

@@ -21,7 +21,7 @@ from parakeet_coreml.recognition.account import Account
 from parakeet_coreml.recognition.geometry import Geometry
 from parakeet_coreml.recognition.intake import End, Intake, Item, Tail
 from parakeet_coreml.recognition.pipeline import Plan
-from parakeet_coreml.recognition.words import text_of
+from parakeet_coreml.recognition.words import Word, text_of
 
 BLOCK = SAMPLE_RATE // 10
 """Samples that are handed over at once: 100 ms."""
@@ -36,8 +36,13 @@ class Stopped:
 
     seconds: float
     """From the stop to the last line."""
-    lines: tuple[tuple[str, int, int], ...]
-    """Of each its text, and the samples it is of."""
+    lines: tuple[tuple[tuple[Word, ...], int, int], ...]
+    """Of each its words, and the samples it is of: all but how long it took."""
+
+    @property
+    def texts(self) -> list[str]:
+        """What the lines say."""
+        return [text_of(words) for words, _, _ in self.lines]
 
 
 class _Clock:
@@ -164,7 +169,7 @@ def stopped(
                 listener=watcher,
                 account=Account(),
             )
-            printed = tuple((text_of(line.words), line.start, line.stop) for line in lines)
+            printed = tuple((line.words, line.start, line.stop) for line in lines)
         finally:
             for module in TIMED:
                 module.time = time  # type: ignore[attr-defined]

@@ -1,20 +1,28 @@
 """Random stops with and without decoding ahead of need, on a clock of its own (`paced`).
 
     python tests/bench/paced_stops.py [--stops 500] [--seconds 30] [--live-text] [--only 2000]
+    python tests/bench/paced_stops.py --real [--stops 200]
 
 Dictation of tone words in phrases with pauses, a new one for every 20 stops. Each stop is made
 twice, and both must give the same lines; "in a pause" is half a second and a window behind the last
 word, 0.8 s and a window above 1 s. The backend takes 26, 60, 300 or 2,000 ms for a window.
+
+With `--real` people speak: the sample that ships, and sentences of `tests/data/people`, joined.
+tiny-en hears them on ONNX Runtime; what passes for a window is 60 ms all the same.
 """
 
 import argparse
 import os
 import sys
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from csv import DictReader
 from dataclasses import dataclass
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
+import soundfile
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests"))
@@ -22,13 +30,27 @@ sys.path.insert(0, str(ROOT / "tests"))
 import paced  # noqa: E402  it hears what tests hear
 from sounds import VOCABULARY, Spoken, noise, spoken  # noqa: E402  likewise
 
+from parakeet_coreml.audio.samples import SAMPLE_RATE, Samples  # noqa: E402  likewise
+from parakeet_coreml.backends.base import Backend, BackendSpec, Hypothesis  # noqa: E402  likewise
+from parakeet_coreml.backends.registry import open_backend  # noqa: E402  likewise
 from parakeet_coreml.recognition.geometry import Geometry  # noqa: E402  likewise
+from parakeet_coreml.recognition.windows import Chunker  # noqa: E402  likewise
+from parakeet_coreml.store.locate import BUILT_IN_DIRECTORY, stated  # noqa: E402  likewise
 
 WINDOWS = (26, 60, 300, 2_000)
 """Milliseconds a window may take."""
 
+REAL_WINDOW = 60
+"""Likewise where people speak."""
+
 SAME = 20
 """Stops in one recording."""
+
+SPEAKERS = ("the sample", "common_voice", "speechocean762")
+"""Who is heard with `--real`: what ships, and folders of people."""
+
+GAPS = 0.3, 2.5
+"""Seconds between two sentences of theirs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,20 +107,106 @@ def pairs_of(
     audio = spoken(words, seconds + 1) + noise(seconds + 1, 1e-4, seed)
     found = []
     for at in np.random.default_rng(1000 + seed).uniform(2, seconds, stops).tolist():
-        plain, ahead = (
-            paced.stopped(
-                audio,
-                at,
-                window=window,
-                speculates=speculates,
-                live_text=speculates and live_text,
-                geometry=Geometry.of(15, 2),
-            )
-            for speculates in (False, True)
-        )
+        plain, ahead = pair_of(audio, at, window=window, live_text=live_text)
         same = plain.lines == ahead.lines
         found.append(Pair(in_pause(words, at, window), plain.seconds, ahead.seconds, same))
     return found
+
+
+def pair_of(
+    audio: Samples,
+    at: float,
+    *,
+    window: float,
+    live_text: bool,
+    backends: tuple[Backend | None, Backend | None] = (None, None),
+) -> tuple[paced.Stopped, paced.Stopped]:
+    """Make one stop without and with decoding ahead of need."""
+    plain, ahead = (
+        paced.stopped(
+            audio,
+            at,
+            window=window,
+            speculates=speculates,
+            live_text=speculates and live_text,
+            geometry=Geometry.of(15, 2),
+            backend=backend,
+        )
+        for speculates, backend in zip((False, True), backends, strict=True)
+    )
+    return plain, ahead
+
+
+class Remembered:
+    """A backend that hears each window once."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+        self._heard: dict[bytes, Hypothesis] = {}
+
+    @property
+    def max_samples(self) -> int:
+        return self._backend.max_samples
+
+    def transcribe(self, window: Samples, /) -> Hypothesis:
+        key = window.tobytes()
+        if key not in self._heard:
+            self._heard[key] = self._backend.transcribe(window)
+        return self._heard[key]
+
+    def close(self) -> None:
+        """Stay: the next stop hears with it."""
+
+
+@cache
+def tiny_en() -> Backend:
+    """Return the built-in model on ONNX Runtime."""
+    blank, durations = stated(BUILT_IN_DIRECTORY)
+    spec = BackendSpec("onnx", "tiny-en", str(BUILT_IN_DIRECTORY), blank=blank, durations=durations)
+    backend, _ = open_backend(spec)
+    return backend
+
+
+@cache
+def people(speaker: str, seconds: float) -> Samples:
+    """Return so much of what ships, or of a folder's sentences with pauses in a quiet room."""
+    if speaker == SPEAKERS[0]:
+        sample = ROOT / "parakeet_coreml" / "samples" / "speech.wav"
+        return np.asarray(soundfile.read(sample, dtype="float32")[0])
+    folder, rng, found = ROOT / "tests" / "data" / "people", np.random.default_rng(5), []
+    with (folder / "manifest.tsv").open(encoding="utf-8", newline="") as lines:
+        paths = [row["path"] for row in DictReader(lines, delimiter="\t")]
+    for path in (path for path in paths if path.startswith(f"{speaker}/")):
+        sound, rate = soundfile.read(folder / path, dtype="float32")
+        assert rate == SAMPLE_RATE
+        found += [sound, noise(float(rng.uniform(*GAPS)))]
+        if sum(map(len, found)) > seconds * SAMPLE_RATE:
+            break
+    return np.concatenate(found)
+
+
+def real_pairs_of(
+    speaker: str, seed: int, stops: int, *, window: float, seconds: float, live_text: bool
+) -> list[Pair]:
+    """Make so many stops while people speak; either way has heard every window for itself."""
+    audio, found = people(speaker, seconds), []
+    backends = Remembered(tiny_en()), Remembered(tiny_en())
+    longest = len(audio) / SAMPLE_RATE
+    for at in np.random.default_rng(2000 + seed).uniform(2, longest, stops).tolist():
+        plain, ahead = pair_of(audio, at, window=window, live_text=live_text, backends=backends)
+        same = plain.lines == ahead.lines
+        quiet = quiet_at(audio[: round(at * SAMPLE_RATE)]) >= 0.5 + window
+        found.append(Pair(quiet, plain.seconds, ahead.seconds, same))
+    return found
+
+
+def quiet_at(audio: Samples) -> float:
+    """Return how old in s the pause is in which a recording ends, by its loudness; 0 in speech."""
+    chunker = Chunker(Geometry.of(15, 2))
+    for _ in chunker.push(audio):
+        pass
+    pause = chunker.pause
+    return 0.0 if pause is None else (len(audio) - pause.spoken) / SAMPLE_RATE
 
 
 def report(name: str, pairs: list[Pair], window: float) -> None:
@@ -129,6 +237,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=30.0, help="of a recording")
     parser.add_argument("--live-text", action="store_true", help="somebody reads `partial`")
     parser.add_argument("--long", action="store_true", help="long sentences and pauses alone")
+    parser.add_argument("--real", action="store_true", help="people in place of tones, alone")
     parser.add_argument("--only", type=int, help="milliseconds a window takes")
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
     options = parser.parse_args()
@@ -137,25 +246,37 @@ def main() -> None:
         "all: mean ms with / without | ratio | latest, windows | other lines |\n"
         "|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|"
     )
-    kinds = {"long sentences": LONG} if options.long else {"dictation": USUAL}
     with ProcessPoolExecutor(options.jobs) as pool:
-        for name, how in kinds.items():
-            for milliseconds in [options.only] if options.only else WINDOWS:
-                window = milliseconds / 1000
-                jobs = [
-                    pool.submit(
-                        pairs_of,
-                        how,
-                        seed,
-                        SAME,
-                        window=window,
-                        seconds=options.seconds,
-                        live_text=options.live_text,
-                    )
-                    for seed in range(options.stops // SAME)
-                ]
-                pairs = [pair for job in jobs for pair in job.result()]
-                report(f"{name}, {milliseconds} ms a window", pairs, window)
+        for name, milliseconds, pairs in rows(pool, options):
+            report(f"{name}, {milliseconds} ms a window", pairs, milliseconds / 1000)
+
+
+def rows(
+    pool: ProcessPoolExecutor, options: argparse.Namespace
+) -> Iterator[tuple[str, int, list[Pair]]]:
+    """Yield what is to be reported: who speaks, ms a window, and the stops."""
+    how: dict[str, partial[list[Pair]]]
+    if options.real:
+        how = {f"tiny-en, {name}": partial(real_pairs_of, name) for name in SPEAKERS}
+    elif options.long:
+        how = {"long sentences": partial(pairs_of, LONG)}
+    else:
+        how = {"dictation": partial(pairs_of, USUAL)}
+    windows = [options.only] if options.only else [REAL_WINDOW] if options.real else WINDOWS
+    for name, made in how.items():
+        for milliseconds in windows:
+            jobs = [
+                pool.submit(
+                    made,
+                    seed,
+                    SAME,
+                    window=milliseconds / 1000,
+                    seconds=options.seconds,
+                    live_text=options.live_text,
+                )
+                for seed in range(options.stops // SAME)
+            ]
+            yield name, milliseconds, [pair for job in jobs for pair in job.result()]
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ import tomllib
 from collections import Counter
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import jiwer
@@ -90,8 +90,8 @@ def main() -> None:
     arguments = parser.parse_args()
     folder = arguments.keep or Path(tempfile.mkdtemp())
     spec = ModelSelection(model="tiny-en", backend="onnx").spec()
-    listed = replace(
-        spec, terms=tuple(Term(term) for term in (*TERMS, *DISTRACTORS)), boost=arguments.boost
+    listed = spec._replace(
+        terms=tuple(Term(term) for term in (*TERMS, *DISTRACTORS)), boost=arguments.boost
     )
     present = [carrier.format(term) for term in TERMS for carrier in CARRIERS]
     absent = list(_absent(arguments.hours, arguments.seed))

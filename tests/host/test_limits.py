@@ -1,5 +1,6 @@
 """Where the system gives no more of something: told in words, `done` last, the right code."""
 
+import errno
 import os
 import shutil
 import sys
@@ -10,7 +11,7 @@ import pytest
 from recorder import PATIENCE, Start, patched
 from support import requires
 
-from parakeet_coreml import threads
+from parakeet_coreml import lastwords, threads
 from parakeet_coreml.host.writer import Writer
 
 pytest_plugins = ("host_fixtures",)
@@ -148,6 +149,24 @@ def test_without_a_recording_a_limit_is_told_to_people_alone(
     assert "Error: there is no more memory" in recorder.stderr
 
 
+@pytest.mark.parametrize(
+    ("error", "what"),
+    [
+        (MemoryError(), "memory"),
+        (OSError(errno.ENOMEM, "no room"), "memory"),
+        (RuntimeError("can't allocate lock"), "memory"),
+        (RuntimeError("can't allocate read lock"), "memory"),
+        (ImportError("libx.so: failed to map segment from shared object"), "memory"),
+        (RuntimeError("can't start new thread"), "threads"),
+        (OSError(errno.EMFILE, "too many"), "files"),
+        (RuntimeError("can't open"), ""),
+        (KeyError("x"), ""),
+    ],
+)
+def test_a_limit_of_the_system_is_known_by_its_error(error: BaseException, what: str) -> None:
+    assert lastwords.limit_of(error) == (lastwords.ENDS[what] if what else None)
+
+
 NO_WORDS_LEFT = """
 def fails(*_, **__):
     raise MemoryError
@@ -204,4 +223,36 @@ def test_lines_of_a_writer_whose_thread_died_are_written_nevertheless(
     assert writer.flush(PATIENCE)
     assert os.read(reading, 100) == b"one\ntwo\n"
     os.close(reading)
+    os.close(writing)
+
+
+def test_a_writer_without_a_thread_waits_for_nobody_longer_than_it_is_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def none(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    reading, writing = os.pipe()
+    monkeypatch.setattr(threads.Thread, "start", none)
+    writer = Writer(writing, on_lost=lambda: None)
+    lines = [b"%d" % number * 100_000 + b"\n" for number in range(5)]
+    assert [writer.put(line) for line in lines] == [True] * len(lines)
+    assert not writer.flush(0.1)  # nobody reads
+    assert [writer.put(b"", droppable=True) for _ in range(20)][-1] is False
+    assert not writer.lost
+    monkeypatch.undo()
+    taken = bytearray()
+
+    def reads() -> None:
+        while len(taken) < sum(map(len, lines)):
+            taken.extend(os.read(reading, 1 << 16))
+
+    reader = threading.Thread(target=reads)
+    reader.start()
+    assert writer.flush(PATIENCE)
+    reader.join(PATIENCE)
+    assert bytes(taken) == b"".join(lines)
+    os.close(reading)
+    assert not writer.put(b"nobody reads any more\n")
+    assert writer.lost
     os.close(writing)

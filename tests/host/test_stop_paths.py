@@ -259,10 +259,10 @@ def test_a_first_compile_is_waited_for_even_then(start: Start, tmp_path: Path) -
         tmp_path,
         "choice = selection.ModelSelection",
         "spec = choice.spec",
-        "choice.spec = lambda self: dataclasses.replace(spec(self), backend='coreml')",
+        "choice.spec = lambda self: spec(self)._replace(backend='coreml')",
         "start = session.Recording._start_worker",
         "session.Recording._start_worker = lambda self, spec: "
-        "start(self, dataclasses.replace(spec, backend='scripted'))",
+        "start(self, spec._replace(backend='scripted'))",
     )
     wav = write_wav(tmp_path / "quiet.wav", sound(rest=20.0))
     arguments = ("--backend", "scripted", "--model", script, "--input", wav, "--realtime")

@@ -63,6 +63,7 @@ PURE = {
     "audio.onset",
     "audio.pace",
     "audio.samples",
+    "audio.stopping",
     "backends.languages",
     "backends.parts",
     "backends.transducer.bias",

@@ -2,7 +2,6 @@
 
 import random
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -57,9 +56,9 @@ def printed(
         if last:
             start, stop = max(0, end - SIZE), end
         own = [t for t in tokens if start <= t.start and t.start + t.duration <= stop]
-        own = [replace(t, start=t.start + rng.randint(-jitter, jitter) * FRAME) for t in own]
+        own = [t._replace(start=t.start + rng.randint(-jitter, jitter) * FRAME) for t in own]
         if own and marked:
-            own[0] = replace(own[0], piece="▁" + own[0].piece.removeprefix("▁"))
+            own[0] = own[0]._replace(piece="▁" + own[0].piece.removeprefix("▁"))
         cut = stop if last else stop - OVERLAP + round(OVERLAP * where)
         fresh, seam = seam.join(words_of(own), start=start, cut=cut, stop=stop, overlap=OVERLAP)
         lines.append(text_of(glued(fresh)))
@@ -186,12 +185,12 @@ class Listening:
             return Hypothesis(())  # a further attempt, behind noise
         start = int(found[0])
         own = [
-            replace(t, start=t.start - start)
+            t._replace(start=t.start - start)
             for t in self._tokens
             if start <= t.start and t.start + t.duration <= start + len(window)
         ]
         if own and self._marked:
-            own[0] = replace(own[0], piece="▁" + own[0].piece.removeprefix("▁"))
+            own[0] = own[0]._replace(piece="▁" + own[0].piece.removeprefix("▁"))
         return Hypothesis(tuple(own))
 
     def close(self) -> None:

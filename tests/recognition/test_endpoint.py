@@ -54,6 +54,21 @@ def test_a_click_does_not_end_a_pause() -> None:
     assert followed(audio).pause is not None
 
 
+@pytest.mark.parametrize("begun", [0.3, 0.5, 0.513, 1.0, 3.0])
+def test_in_a_rest_no_40_ms_more_change_where_speech_ends(begun: float) -> None:
+    endpoint = followed(word(begun))
+    assert endpoint.rests
+    after = followed(np.concatenate((word(begun), tone("hotel", to_samples(0.04)))))
+    assert after.pause == endpoint.pause
+
+
+def test_no_rest_is_in_speech_nor_where_something_has_begun() -> None:
+    assert not followed(word(0)).rests
+    assert not followed(word(0.28)).rests
+    assert not followed(noise(2)).rests
+    assert not followed(np.concatenate((word(1), tone("hotel", to_samples(0.02))))).rests
+
+
 def test_a_soft_end_is_waited_for() -> None:
     hiss = noise(0.4, 4e-4)
     soft = np.concatenate((word(0.2), hiss, noise(1)))

@@ -5,7 +5,7 @@ import random
 import re
 import threading
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
@@ -414,7 +414,7 @@ class Edgy:
         if edge > to_samples(0.4) or rng.random() < 0.3:
             return [token]
         self.spoiled += 1
-        return [replace(token, piece="\u2581what", probability=0.3)] if rng.random() < 0.5 else []
+        return [token._replace(piece="\u2581what", probability=0.3)] if rng.random() < 0.5 else []
 
     def close(self) -> None: ...
 

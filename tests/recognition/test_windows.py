@@ -22,11 +22,11 @@ from sounds import (
 )
 from strategies import cuts, geometries
 
-from parakeet_coreml.audio.samples import SAMPLE_RATE, Samples, to_samples
+from parakeet_coreml.audio.samples import SAMPLE_RATE, Samples, to_ms, to_samples
 from parakeet_coreml.recognition import energy
 from parakeet_coreml.recognition.geometry import Geometry
 from parakeet_coreml.recognition.tape import MEMORY, Tape
-from parakeet_coreml.recognition.windows import Window
+from parakeet_coreml.recognition.windows import Chunker, Window
 
 
 def talk(seconds: float, *, until: float | None = None) -> Samples:
@@ -132,6 +132,24 @@ def test_c11_no_more_than_a_minute_of_audio_is_kept() -> None:
     assert tape.stop == 300 * SAMPLE_RATE
     assert MEMORY <= tape.stop - tape.start <= 2 * MEMORY
     assert tape.start % energy.TICK == 0
+
+
+@pytest.mark.parametrize("begins", [2**31 - 100_000, 2**32 - 100_000, 2**40 + 1])
+def test_positions_past_31_and_32_bits_are_what_they_are_near_the_start(begins: int) -> None:
+    audio = talk(40)
+    chunker = Chunker(DEFAULT, begins=begins)
+    windows = [window for block in cut_every(audio, 4_096) for window in chunker.push(block)]
+    last = chunker.last()
+    assert last is not None
+
+    def places(window: Window, origin: int) -> list[int]:
+        ends = (window.start, window.stop, window.cut, *sum(window.speech, ()))
+        assert {type(end) for end in ends} == {int}
+        return [end - origin for end in ends]
+
+    early = windows_of(audio)
+    assert [places(w, begins) for w in (*windows, last)] == [places(w, 0) for w in early]
+    assert to_ms(last.stop) - to_ms(begins) in {to_ms(early[-1].stop) + more for more in (0, 1)}
 
 
 @given(geometry=geometries(), seconds=st.floats(0, 70))

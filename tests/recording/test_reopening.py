@@ -127,6 +127,19 @@ def test_what_stands_for_a_loss_is_no_quiet_that_ends_a_recording(fake: Fake) ->
     assert recorded - listening.quiet[-1] <= len(listening.blocks[-1])
 
 
+def test_nor_is_what_stands_for_samples_that_a_device_lost(fake: Fake) -> None:
+    lost = gives(480, overflowed=True, after=0.6)
+    fake.stream.script = [gives(4_800), gives(4_800), lost, gives(4_800), gives(480), dies]
+    listening = Listening(fake, device="Desk")
+    heard = listening.ended()
+    assert fake.codes() == ["input_overflow"]
+    made = next(at for at, block in enumerate(listening.blocks) if len(block) > 4_800)
+    assert listening.quiet[made - 1] > 0
+    assert listening.quiet[made] == 0
+    held_back = 400  # by the resampler, of what stands for the loss
+    assert listening.quiet[-1] <= (4_800 + 480) // 3 + held_back < len(heard)
+
+
 def test_samples_that_stop_are_a_change_of_route_on_a_mac(
     fake: Fake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -249,6 +262,52 @@ def test_a_pause_while_it_opens_again_is_kept_to_and_the_loss_is_told(fake: Fake
     until(lambda: not fake.next)
     listening.capture.stop()
     listening.ended()
+    assert (listening.error, fake.broken) == (None, [])
+
+
+def test_unplugged_on_a_mac_the_last_one_is_lost(
+    fake: Fake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.platform", "darwin")
+    monkeypatch.setattr("parakeet_coreml.recording.sources.AGAIN_AFTER", 0.5)
+    monkeypatch.setattr("parakeet_coreml.recording.capture.PATIENCE", 0.2)
+    fake.devices = []
+    fake.stream.script = [gives(4_800)]  # and nothing more, though it calls itself active
+    listening = Listening(fake)
+    assert len(listening.ended()) == 1_600
+    assert listening.error is not None
+    assert (listening.error.name, listening.error.exit_code) == ("device_lost", 12)
+    assert "no sound came for 0.5 s" in listening.error.message
+
+
+class Sleeps(Clocked):
+    """Gives 48 kHz for 0.6 s, then nothing for a second in which nobody looks, then 24 kHz."""
+
+    slept = False
+
+    @property
+    def read_available(self) -> int:
+        if not self.slept and time.monotonic() - self.began > 0.6:
+            time.sleep(1.0)
+            self.slept, self.rate, self.began, self.given = True, 24_000, time.monotonic(), 0
+        return super().read_available
+
+
+def test_a_mac_that_sleeps_and_wakes_with_another_rate_tells_both(
+    fake: Fake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.platform", "darwin")
+    monkeypatch.setattr("parakeet_coreml.audio.microphone.HELD_UP", 0.5)
+    monkeypatch.setattr("parakeet_coreml.audio.microphone.SETTLED", 0.2)
+    monkeypatch.setattr("parakeet_coreml.audio.microphone.STALL_WARNING", 60.0)
+    fake.stream, fake.next = Sleeps(RATE), [Clocked(24_000)]
+    listening = Listening(fake, device="Desk")
+    until(lambda: "device_reopened" in fake.codes())
+    listening.capture.stop()
+    listening.ended()
+    assert fake.codes() == ["input_overflow", "capture_stall", "device_reopened"]
+    assert int(fake.warnings[0][1].split(" ms")[0].split()[-1]) >= 900
+    assert "gives 24000 samples a second" in fake.warnings[-1][1]
     assert (listening.error, fake.broken) == (None, [])
 
 

@@ -1,7 +1,6 @@
 """Lists of terms, as users write them and as they happen to be."""
 
 import random
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -137,5 +136,5 @@ def test_what_is_preferred_reaches_the_worker_as_it_was(tmp_path: Path) -> None:
     spec = options.selection.spec()
     assert (spec.terms, spec.boost, spec.language) == (TERMS, 2, "pl")
     assert BackendSpec.from_json(spec.to_json()) == spec
-    plain = replace(spec, terms=(), boost=1.0, language="")
+    plain = spec._replace(terms=(), boost=1.0, language="")
     assert plain == Options(model="tiny-en", backend="onnx").selection.spec()

@@ -4,7 +4,8 @@
    FAILING_AT     the number of the call that fails, 0 for none
    FAILING_MORE   1: every one after it fails too
    FAILING_ROLE   recorder or worker: whose calls they are
-   FAILING_SEEN   a file of 16 bytes: calls so far, and whether one has failed; shared by workers
+   FAILING_SEEN   a file of 24 bytes: calls so far, whether one has failed, and whether libpulse has
+                  given up for want of memory; shared by workers
 
    Calls count from the moment that the program's own first module is opened: what was before it is
    the interpreter's. The other role keeps this library and does nothing with it. */
@@ -22,7 +23,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-static struct { volatile int64_t count, failed; } *seen;
+static struct { volatile int64_t count, failed, given_up; } *seen;
 static const char *call;
 static int64_t at;
 static int more, armed, mine;
@@ -39,7 +40,7 @@ __attribute__((constructor)) static void begin(int argc, char **argv) {
   at = atoll(getenv("FAILING_AT"));
   more = !strcmp(getenv("FAILING_MORE"), "1");
   int fd = open(path, O_RDWR | O_CLOEXEC);
-  void *page = mmap(NULL, 16, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+  void *page = mmap(NULL, sizeof *seen, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
   close(fd);
   if (page == MAP_FAILED) return;
   seen = page;
@@ -65,8 +66,14 @@ ssize_t read(int fd, void *data, size_t size) {
   return real(fd, data, size);
 }
 
+/* What libpulse says before it ends the process, and nobody hears while fd 2 is mute, as it is
+   while PortAudio loads. */
+static const char last_words[] = "Not enough memory\n";
+
 ssize_t write(int fd, const void *data, size_t size) {
   REAL(write);
+  if (seen && fd == 2 && size == sizeof last_words - 1 && !memcmp(data, last_words, size))
+    seen->given_up = 1;
   if (fails("write")) { errno = EIO; return -1; }
   return real(fd, data, size);
 }

@@ -31,8 +31,10 @@ HANG = 60.0
 KINDS: list[type[ParakeetError]] = [ParakeetError, *ParakeetError.__subclasses__()]
 CODES = {kind.name: kind.exit_code for kind in KINDS}
 
-LIBRARIES = ("fdsem.c", "nanobind error", "Not enough memory")
-"""What libraries say that end the process themselves: libpulse twice, and soxr's binding."""
+NO_MEMORY = "Not enough memory"
+
+LIBRARIES = ("fdsem.c", NO_MEMORY, "nanobind error", "std::bad_alloc")
+"""What libraries say that end the process themselves: libpulse, soxr's binding, and C++."""
 
 GOOD = ("whole", "told", "warned", "refused", "unread", "interpreter", "library")
 BAD = ("hang", "signal", "no done", "wrong code", "silent", "invented", "garbled")

@@ -2,7 +2,7 @@
 
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
@@ -166,9 +166,9 @@ def _spelled(terms: Iterable[Term], pieces: Pieces) -> tuple[list[Term], str]:
         if letters_in(text) < LETTERS:
             short.append(f"'{term.text}' ({term.place})")
         elif pieces.spell(text):
-            spelled.append(replace(term, spoken=text))
+            spelled.append(term._replace(spoken=text))
         elif pieces.spell(text.lower()):
-            spelled.append(replace(term, spoken=text.lower()))
+            spelled.append(term._replace(spoken=text.lower()))
         else:
             strange.append(f"'{term.text}' ({term.place})")
     said = [

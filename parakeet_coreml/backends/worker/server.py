@@ -11,7 +11,6 @@ import signal
 import sys
 import traceback
 from collections.abc import Mapping
-from dataclasses import asdict
 from typing import NoReturn
 
 from parakeet_coreml.backends.base import Backend, BackendSpec
@@ -51,7 +50,7 @@ def serve(argument: str) -> NoReturn:
     except ParakeetError as error:
         _answer(answers, {"failed": fields_of(error)})
     else:
-        _answer(answers, {"ready": asdict(info)})
+        _answer(answers, {"ready": info._asdict()})
         while True:
             signal.alarm(0)
             request = requests.get()
