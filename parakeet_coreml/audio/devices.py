@@ -4,8 +4,7 @@ import itertools
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from parakeet_coreml.audio.portaudio import library, one_line, within
 from parakeet_coreml.errors import NoDeviceError
@@ -23,8 +22,7 @@ NO_SESSION = (
 """The same where none can be found."""
 
 
-@dataclass(frozen=True, slots=True)
-class DeviceInfo:
+class DeviceInfo(NamedTuple):
     """A device that can record."""
 
     index: int
