@@ -6,7 +6,9 @@ Apart, the predictor runs once for each token, the joint alone for frames behind
 it makes of frames whatever the token is made once. Small ones are computed in NumPy.
 """
 
-from collections.abc import Iterator
+import math
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -44,13 +46,16 @@ SMALL = 1 << 22
 """Bytes of a graph that is worth computing without ONNX Runtime."""
 
 
-def open_stepper(path: Path) -> Stepper:
-    """Load a graph of predictor and joint. Raises `ModelUnusableError`."""
+def open_stepper(path: Path, blank: int, durations: tuple[int, ...]) -> Stepper:
+    """Load a graph of predictor and joint. Raises `ModelUnusableError`.
+
+    Without `blank` and `durations` of the model it is slower, and gives the same.
+    """
     parts = _read(path)
     if parts is None:
         return _whole(path)
     try:
-        return _small(path, parts) or _parted(path, parts)
+        return _small(path, parts) or _parted(path, parts, blank, durations)
     except (ModelUnusableError, BackendFailedError):
         return _whole(path)  # what is wrong with it, or with the cuts, the whole will show
 
@@ -84,44 +89,52 @@ def _small(path: Path, parts: Parts) -> Small | None:
     names = tuple(name for _, constants in steps for name in constants)
     if tuple(operator for operator, _ in steps) != OPERATORS or len(set(names)) != CONSTANTS:
         return None
-    session = open_session(path, threads=1, part=parts.between((), names))
+    wanted = (LOGITS, *STATES, *names)
+    session = open_session(path, threads=1, part=parts.between((FRAMES, *OTHERS), wanted))
+    width = _width(session)
+    if width is None:
+        return None
+    takes = _Takes(session)
+    frames = _numbers(BLOCK, width)
+    state = tuple(_numbers(*part.shape) for part in takes.zero)
+    prediction = Prediction(1, (state[0], state[1]))
+    feeds = {**takes.feeds(prediction), FRAMES: _columns(frames)}
+    logits, first, second, *constants = run(session, wanted, feeds)
     try:
-        small = Small(run(session, names, {}))
-        return small if _agree(small, _whole(path)) else None
+        small = Small(constants)
+        gives = small.logits(small.prepared(frames), prediction), *(prediction.after or ())
     except (ValueError, IndexError):  # constants of other shapes, or in another order
         return None
+    return small if all(map(_same, gives, (logits.reshape(BLOCK, -1), first, second))) else None
 
 
-def _agree(small: Small, whole: "Whole") -> bool:
-    """Whether both give the same for three tokens, one behind the other, beside random frames."""
-    width = whole.width
-    if width is None:
-        return False
-    frames = np.random.default_rng(0).normal(0, 1, (BLOCK, width)).astype(np.float32)
-    found = [list(_walked(stepper, frames)) for stepper in (small, whole)]
-    return all(
-        one.shape == other.shape and np.allclose(one, other, rtol=1e-4, atol=1e-4)
-        for one, other in zip(*found, strict=True)
-    )
+def _numbers(*shape: int) -> NDArray[np.float32]:
+    """Return numbers that nothing repeats; to import NumPy's random ones takes 10 ms."""
+    places = np.arange(math.prod(shape), dtype=np.float32)
+    return np.asarray(np.sin(places**1.5), np.float32).reshape(shape)
 
 
-def _walked(stepper: Stepper, frames: Frames) -> Iterator[NDArray[np.float32]]:
-    rows, state = stepper.prepared(frames), stepper.zero
-    for token in (1, 0, 2):
-        prediction = Prediction(token, state)
-        yield stepper.logits(rows, prediction)
-        state = prediction.after or state
-        yield from state
+def _same(one: NDArray[np.float32], other: NDArray[np.float32]) -> bool:
+    return one.shape == other.shape and np.allclose(one, other, rtol=1e-4, atol=1e-4)
 
 
-def _parted(path: Path, parts: Parts) -> "Parted":
-    def part(given: tuple[str, ...], *wanted: str) -> Session:
-        return open_session(path, threads=1, part=parts.between(given, wanted))
+def _parted(path: Path, parts: Parts, blank: int, durations: tuple[int, ...]) -> "Parted":
+    def opened(part: bytes) -> Session:
+        return open_session(path, threads=1, part=part)
 
-    predictor = part(OTHERS, parts.predicted, *STATES)
-    rows = Rows.of(part((FRAMES,), parts.projected), parts.projected) if parts.projected else None
-    joint = part((rows.name if rows else FRAMES, parts.predicted), LOGITS)
-    return Parted(predictor, joint, parts.predicted, rows)
+    predictor = opened(parts.between(OTHERS, (parts.predicted, *STATES)))
+    name = parts.projected
+    projection = None if name is None else opened(parts.between((FRAMES,), (name,)))
+    rows = Rows.of(projection, name) if projection and name else None
+    takes = (rows.name if rows else FRAMES, parts.predicted)
+    joint = Joint(opened(parts.between(takes, (LOGITS,))), takes, rows)
+    foresight = None
+    width = blank + 1 + len(durations)
+    narrow = parts.last(len(durations), width, takes, (LOGITS,)) if rows else None
+    if narrow:
+        with suppress(ModelUnusableError):  # what is cut down may not fit the rest
+            foresight = Foresight(Joint(opened(narrow), takes, rows), durations)
+    return Parted(predictor, joint, parts.predicted, rows, foresight)
 
 
 # Apart
@@ -170,43 +183,104 @@ def _projected(session: Session, name: str, frames: Frames) -> NDArray[np.float3
     return run(session, (name,), {FRAMES: _columns(frames)})[0]
 
 
+class Joint:
+    """A joint alone, or a part of it."""
+
+    def __init__(self, session: Session, names: tuple[str, str], rows: Rows | None) -> None:
+        self._session = session
+        self._names = names
+        self._rows = rows
+        self._blocks: dict[tuple[int, ...], Bound] = {}
+
+    def of(self, frames: Frames, predicted: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return what it gives for each frame, until the next call. Raises `BackendFailedError`."""
+        block = self._blocks.get(frames.shape)
+        given = frames.reshape(self._rows.shape(frames)) if self._rows else frames.T[None]
+        if block is None:
+            feeds = dict(zip(self._names, (given, predicted), strict=True))
+            block = self._blocks[frames.shape] = Bound(self._session, feeds, (LOGITS,))
+        else:
+            first, second = block.feeds
+            first[:], second[:] = given, predicted
+            block.run()
+        return block.results[0].reshape(len(frames), -1)
+
+
+class Foresight:
+    """Where the search comes, frame by frame, while there are blanks: durations, known alone.
+
+    They are 5 of v3's 8,198 logits. To judge a frame that is passed over costs as much as another,
+    and to judge too few one more call, which reads all weights again.
+    """
+
+    AHEAD = 3
+    """Frames to judge at once: most often there is a token among so many."""
+
+    REACH = 9
+    """Frames among which they are: the longest duration is 4."""
+
+    def __init__(self, joint: Joint, durations: tuple[int, ...]) -> None:
+        self._joint: Joint | None = joint
+        self._durations = durations
+
+    def path(self, frames: Frames, predicted: NDArray[np.float32]) -> Sequence[int]:
+        """Return the first frame and those that follow if all are blank, up to `AHEAD`."""
+        frames = frames[: self.REACH]
+        if self._joint is None:
+            return range(min(BLOCK, len(frames)))
+        found = self._joint.of(frames, predicted)
+        if found.shape[1] != len(self._durations):  # the rest of the graph gives something else
+            self._joint = None
+            return self.path(frames, predicted)
+        best = found.argmax(1).tolist()
+        places = [0]
+        while len(places) < self.AHEAD:
+            place = places[-1] + max(1, self._durations[best[places[-1]]])
+            if place >= len(frames):
+                break
+            places.append(place)
+        return places
+
+
 class Parted:
     """Predictor and joint by themselves."""
 
     def __init__(
-        self, predictor: Session, joint: Session, predicted: str, rows: Rows | None
+        self,
+        predictor: Session,
+        joint: Joint,
+        predicted: str,
+        rows: Rows | None,
+        foresight: Foresight | None,
     ) -> None:
         self._takes = _Takes(predictor)
         self.zero = self._takes.zero
         self._predictor = predictor
         self._joint = joint
-        self._names = rows.name if rows else FRAMES, predicted
+        self._gives = predicted, *STATES
         self._rows = rows
+        self._foresight = foresight
         self._step: Bound | None = None
-        self._blocks: dict[tuple[int, ...], Bound] = {}
 
     def prepared(self, frames: Frames, /) -> Frames:
         """See `Stepper`."""
         return self._rows.made(frames) if self._rows else frames
 
+    def foreseen(self, frames: Frames, prediction: Prediction, /) -> Sequence[int]:
+        """See `Stepper`."""
+        if self._foresight is None:
+            return range(min(BLOCK, len(frames)))
+        return self._foresight.path(frames, self._predicted(prediction))
+
     def logits(self, frames: Frames, prediction: Prediction, /) -> NDArray[np.float32]:
         """See `Stepper`."""
-        output = self._predicted(prediction) if prediction.output is None else prediction.output
-        block = self._blocks.get(frames.shape)
-        given = frames.reshape(self._rows.shape(frames)) if self._rows else frames.T[None]
-        if block is None:
-            feeds = dict(zip(self._names, (given, output), strict=True))
-            block = self._blocks[frames.shape] = Bound(self._joint, feeds, (LOGITS,))
-        else:
-            first, second = block.feeds
-            first[:], second[:] = given, output
-            block.run()
-        return block.results[0].reshape(len(frames), -1).copy()
+        return self._joint.of(frames, self._predicted(prediction)).copy()
 
     def _predicted(self, prediction: Prediction) -> NDArray[np.float32]:
+        if prediction.output is not None:
+            return prediction.output
         if self._step is None:
-            feeds = self._takes.feeds(prediction)
-            self._step = Bound(self._predictor, feeds, (self._names[1], *STATES))
+            self._step = Bound(self._predictor, self._takes.feeds(prediction), self._gives)
         else:
             self._takes.fill(self._step.feeds, prediction)
             self._step.run()
@@ -249,13 +323,16 @@ class Whole:
     def __init__(self, session: Session) -> None:
         self._takes = _Takes(session)
         self.zero = self._takes.zero
-        self.width = _width(session)
         self._session = session
         self._blocks: dict[tuple[int, ...], Bound] = {}
 
     def prepared(self, frames: Frames, /) -> Frames:
         """See `Stepper`."""
         return frames
+
+    def foreseen(self, frames: Frames, _prediction: Prediction, /) -> Sequence[int]:
+        """See `Stepper`."""
+        return range(min(BLOCK, len(frames)))
 
     def logits(self, frames: Frames, prediction: Prediction, /) -> NDArray[np.float32]:
         """See `Stepper`."""

@@ -54,7 +54,7 @@ def open_session(path: Path, *, threads: int, part: bytes | None = None) -> Sess
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     ort.set_default_logger_severity(_FATAL)
     try:
-        return ort.InferenceSession(
+        session = ort.InferenceSession(
             str(path) if part is None else part,
             options,
             providers=["CPUExecutionProvider"],
@@ -62,6 +62,8 @@ def open_session(path: Path, *, threads: int, part: bytes | None = None) -> Sess
         )
     except _ORT_ERRORS as e:
         raise ModelUnusableError(f"{path} will not load: {_reason(e)}", HINT) from e
+    session._model_bytes = None  # noqa: SLF001  kept for a change of providers, weights and all
+    return session
 
 
 def check_names(

@@ -58,8 +58,9 @@ def open_onnx(spec: BackendSpec) -> tuple[TransducerBackend[Prediction], Backend
     blank = _check_vocab(vocab, spec.blank, folder)
     encoder = open_session(encoder_path, threads=min(_MAX_THREADS, _cores()))
     check_names(encoder_path, encoder, _ENCODER_INPUTS, _ENCODER_OUTPUTS)
-    stepper = open_stepper(decoder_path)
-    networks = OnnxNetworks(encoder, stepper, blank=blank, durations=spec.stated_durations())
+    durations = spec.stated_durations()
+    stepper = open_stepper(decoder_path, blank, durations)
+    networks = OnnxNetworks(encoder, stepper, blank=blank, durations=durations)
     networks.check(folder)
     preferences = Preferences.of(spec, vocab.piece, blank, tells=True)
     info = BackendInfo(
@@ -81,7 +82,7 @@ def open_onnx(spec: BackendSpec) -> tuple[TransducerBackend[Prediction], Backend
 class OnnxNetworks:
     """The `Networks` of `tdt` over ONNX graphs.
 
-    The joint gets `BLOCK` frames a run, or one where `check` found that a frame's logits depend
+    The joint gets several frames a run, or one where `check` found that a frame's logits depend
     on its neighbours: the int8 graphs scale what they quantise by its greatest value.
     """
 
@@ -147,8 +148,10 @@ class OnnxNetworks:
         Raises `BackendFailedError` at a NaN or infinity.
         """
         if prediction.judged is None or not prediction.judged.reaches(len(ahead)):
-            logits = self._logits(self._rows(ahead)[: self._block], prediction)
-            prediction.judged = Judged(logits, self.blank, len(ahead))
+            rows = self._rows(ahead)
+            places = self._stepper.foreseen(rows, prediction) if self._block > 1 else (0,)
+            logits = self._logits(rows[list(places)], prediction)
+            prediction.judged = Judged(logits, self.blank, len(ahead), places)
         return prediction.judged.at(len(ahead))
 
     def _rows(self, ahead: Frames) -> Frames:

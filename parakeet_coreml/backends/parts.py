@@ -12,16 +12,19 @@ anything is not known, or that cannot be cut at one tensor, is left whole.
 Messages and fields are those of ONNX's `onnx.proto`, on protobuf's wire.
 """
 
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain
+
+import numpy as np
 
 MODEL_GRAPH = 7
 GRAPH_NAME, GRAPH_INPUT, GRAPH_OUTPUT = 2, 11, 12
 PASSED_OVER = {GRAPH_NAME, 10, 13, 16}
 """Of a graph: its name, words, shapes in it and notes, without which a runtime does as well."""
 ATTRIBUTE_GRAPHS = {6, 11}
-TENSOR_NAME, TENSOR_EXTERNAL, TENSOR_LOCATION = 8, 13, 14
+TENSOR_DIMENSIONS, TENSOR_NAME, TENSOR_RAW, TENSOR_EXTERNAL, TENSOR_LOCATION = 1, 8, 9, 13, 14
 VALUE_NAME, VALUE_TYPE = 1, 2
 
 FLOATS = b"\x0a\x02\x08\x01"
@@ -71,6 +74,19 @@ class Parts:
     def between(self, given: tuple[str, ...], wanted: tuple[str, ...]) -> bytes:
         """Return a serialised model that computes `wanted` from `given`, or from some of it."""
         return b"".join([*self._around, *self._graph.part(given, wanted)])
+
+    def last(
+        self, count: int, width: int, given: tuple[str, ...], wanted: tuple[str, ...]
+    ) -> bytes | None:
+        """Return a model of the last `count` numbers of `width` that are wanted, or None.
+
+        Each constant on the way that is so wide is cut down: what leads there is the same, and the
+        product of the rest is not worked out.
+        """
+        try:
+            return b"".join([*self._around, *self._graph.part(given, wanted, (count, width))])
+        except ValueError:
+            return None
 
     def steps(self, given: tuple[str, ...], wanted: tuple[str, ...]) -> list[tuple[str, list[str]]]:
         """Return each operator on the way, with the constants that it takes."""
@@ -139,16 +155,26 @@ class _Graph:
                 needed.update(node.takes)
         return nodes[::-1]
 
-    def part(self, given: Iterable[str], wanted: Iterable[str]) -> list[bytes | memoryview]:
-        """Return what computes `wanted` from `given`, as pieces of a model's field."""
+    def part(
+        self, given: Iterable[str], wanted: Iterable[str], last: tuple[int, int] | None = None
+    ) -> list[bytes | memoryview]:
+        """Return what computes `wanted` from `given`, as pieces of a model's field.
+
+        `last` is a count and a width: constants of that width are cut down to their end. Raises
+        `ValueError` if they are stored in a way that is not known.
+        """
         nodes = self.way(given, wanted)
         needed = {*wanted, *(name for node in nodes for name in node.takes)}
         inside: list[bytes | memoryview] = [
             *(node.whole for node in nodes),
             _field(GRAPH_NAME, b"part"),
-            *(whole for name, whole in self.weights.items() if name in needed),
+            *(
+                whole if last is None else _end(whole, *last)
+                for name, whole in self.weights.items()
+                if name in needed
+            ),
             *(_value(GRAPH_INPUT, n, self.inputs.get(n)) for n in given if n in needed),
-            *(_value(GRAPH_OUTPUT, n, self.outputs.get(n)) for n in wanted),
+            *(_value(GRAPH_OUTPUT, n, None if last else self.outputs.get(n)) for n in wanted),
         ]
         return [_head(MODEL_GRAPH, sum(map(len, inside))), *inside]
 
@@ -182,6 +208,40 @@ def _tensor(inside: memoryview) -> str:
         if number == TENSOR_EXTERNAL or (number == TENSOR_LOCATION and any(content)):
             raise ValueError("numbers in another file")
     return _text(inside, TENSOR_NAME)
+
+
+def _end(whole: memoryview, count: int, width: int) -> bytes | memoryview:
+    """Return a tensor's field with its last `count` columns alone, if it has `width` of them."""
+    ((field, _, inside),) = _fields(whole)
+    sizes: list[int] = []
+    kept, numbers = [], None
+    for number, part, content in _fields(inside):
+        if number == TENSOR_DIMENSIONS:
+            sizes += _numbers(content)
+        elif number == TENSOR_RAW:
+            numbers = content
+        else:
+            kept.append(part)
+    if not sizes or sizes[-1] != width:
+        return whole
+    rows = math.prod(sizes[:-1])
+    if numbers is None or not rows or len(numbers) % (rows * width):
+        raise ValueError("numbers that are not raw")
+    size = len(numbers) // (rows * width)
+    columns = np.frombuffer(numbers, np.uint8).reshape(rows, width * size)[:, -count * size :]
+    dimensions = b"".join(
+        bytes((TENSOR_DIMENSIONS << 3, *_varint(d))) for d in (*sizes[:-1], count)
+    )
+    return _field(field, b"".join([dimensions, *kept, _field(TENSOR_RAW, columns.tobytes())]))
+
+
+def _numbers(message: memoryview) -> list[int]:
+    """Return all numbers in a field, of which there are several where they are packed."""
+    found, at = [], 0
+    while at < len(message):
+        value, at = _number(message, at)
+        found.append(value)
+    return found
 
 
 def _text(message: memoryview, field: int) -> str:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from parakeet_coreml.backends.stepping import Prediction, State
+from parakeet_coreml.backends.transducer.backend import BLOCK
 from parakeet_coreml.backends.transducer.tdt import Frames
 from parakeet_coreml.errors import BackendFailedError
 
@@ -58,6 +59,10 @@ class Small:
         if not np.isfinite(frames).all():
             raise BackendFailedError("the encoder gave what is no frames")
         return frames @ self._e + self._e_bias
+
+    def foreseen(self, frames: Frames, _prediction: Prediction, /) -> Sequence[int]:
+        """See `Stepper`."""
+        return range(min(BLOCK, len(frames)))
 
     def logits(self, frames: Frames, prediction: Prediction, /) -> Array:
         """See `Stepper`."""

@@ -1,5 +1,6 @@
 """What steps a predictor and judges frames with a joint, whoever computes it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -39,6 +40,13 @@ class Stepper(Protocol):
 
     def prepared(self, frames: Frames, /) -> Frames:
         """Return frames as `logits` takes them, a row each. Raises `BackendFailedError`."""
+        ...
+
+    def foreseen(self, frames: Frames, prediction: Prediction, /) -> Sequence[int]:
+        """Return which of `prepared` frames to judge at once, the first and some behind it.
+
+        Best are those that the search comes to if all are blank. Raises `BackendFailedError`.
+        """
         ...
 
     def logits(self, frames: Frames, prediction: Prediction, /) -> NDArray[np.float32]:

@@ -1,7 +1,12 @@
-"""A folder of recordings with their words: a TSV or JSONL file, and the sound beside it."""
+"""A folder of recordings with their words: a TSV or JSONL file, and the sound beside it.
+
+A row with `offset` and `duration`, in seconds and as NeMo's lists have them, is that stretch of a
+file.
+"""
 
 import csv
 import json
+import math
 import random
 import unicodedata
 from collections.abc import Iterable, Iterator
@@ -18,7 +23,7 @@ from parakeet_coreml.audio.samples import SAMPLE_RATE, Samples
 from parakeet_coreml.errors import UsageError
 
 BUNDLED = Path(parakeet_coreml.__file__).parent / "samples"
-"""What is measured where no folder is given."""
+"""What is measured where no folder is given: the sample's twelve sentences, each by itself."""
 
 LISTS = ("manifest.tsv", "words.tsv", "manifest.jsonl", "words.jsonl")
 """Names of the file with the words that are taken before others."""
@@ -26,6 +31,12 @@ LISTS = ("manifest.tsv", "words.tsv", "manifest.jsonl", "words.jsonl")
 PATHS = ("path", "audio_filepath", "audio", "file")
 WORDS = ("text", "transcript", "words", "sentence")
 """Names of the columns, the first that is there."""
+
+Stretch = tuple[float, float]
+"""Where in a file a recording begins, and how long it is, in seconds."""
+
+Row = tuple[str, str, Stretch | None]
+"""A sound file, its words, and the stretch where it is not the whole file."""
 
 FOREIGN = 0.02
 """Letters outside a to z that English text may have, as a share: café, naïve."""
@@ -44,14 +55,20 @@ class Utterance:
     path: Path
     text: str
     seconds: float
+    offset: float | None = None
+    """Where it begins in the file, in seconds, if it is a stretch of one."""
 
     def audio(self) -> Samples:
         """Return its sound, shape (n,), mono at 16 kHz. Raises `UsageError`."""
         source = FileSource(self.path, realtime=False, warn=lambda *_: None)
         try:
-            return np.concatenate([*to_16k(source.blocks(), source.rate, counts=Counts())])
+            whole = np.concatenate([*to_16k(source.blocks(), source.rate, counts=Counts())])
         finally:
             source.close()
+        if self.offset is None:
+            return whole
+        begin = round(self.offset * SAMPLE_RATE)
+        return whole[begin : begin + round(self.seconds * SAMPLE_RATE)]
 
 
 def read(folder: Path, *, limit: int | None, seed: int, english: bool) -> list[Utterance]:
@@ -67,7 +84,7 @@ def read(folder: Path, *, limit: int | None, seed: int, english: bool) -> list[U
     if limit is not None and limit < len(rows):
         chosen = sorted(random.Random(seed).sample(range(len(rows)), limit))  # noqa: S311  a draw
         rows = [rows[i] for i in chosen]
-    return [_opened(folder, name, text) for name, text in rows]
+    return [_opened(folder, row, path) for row in rows]
 
 
 def _list_in(folder: Path) -> Path:
@@ -83,7 +100,7 @@ def _list_in(folder: Path) -> Path:
     return found[0]
 
 
-def _rows(path: Path) -> Iterator[tuple[str, str]]:
+def _rows(path: Path) -> Iterator[Row]:
     """Yield the sound file and the words of each row."""
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -95,7 +112,7 @@ def _rows(path: Path) -> Iterator[tuple[str, str]]:
     yield from _objects(lines, path) if path.suffix == ".jsonl" else _table(lines, path)
 
 
-def _objects(lines: Iterable[str], path: Path) -> Iterator[tuple[str, str]]:
+def _objects(lines: Iterable[str], path: Path) -> Iterator[Row]:
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
@@ -108,7 +125,7 @@ def _objects(lines: Iterable[str], path: Path) -> Iterator[tuple[str, str]]:
         yield _named(fields, path, number)
 
 
-def _table(lines: list[str], path: Path) -> Iterator[tuple[str, str]]:
+def _table(lines: list[str], path: Path) -> Iterator[Row]:
     rows = list(csv.reader(lines, delimiter="\t", quoting=csv.QUOTE_NONE))
     header = [cell.strip().lower() for cell in rows[0]] if rows else []
     headed = bool(set(header) & set(PATHS)) and bool(set(header) & set(WORDS))
@@ -118,26 +135,46 @@ def _table(lines: list[str], path: Path) -> Iterator[tuple[str, str]]:
             yield _named(dict(zip(keys, row, strict=False)), path, number)
 
 
-def _named(fields: dict[str, object], path: Path, number: int) -> tuple[str, str]:
+def _named(fields: dict[str, object], path: Path, number: int) -> Row:
     name = next((fields[key] for key in PATHS if key in fields), None)
     text = next((fields[key] for key in WORDS if key in fields), None)
     if not isinstance(name, str) or not name.strip():
         raise UsageError(f"'{path}', line {number}: names no sound file", HINT)
     if not isinstance(text, str) or not any(map(str.isalnum, text)):
         raise UsageError(f"'{path}', line {number}: no words for '{name}'", HINT)
-    return name.strip(), text.strip()
+    return name.strip(), text.strip(), _stretch(fields, path, number)
 
 
-def _check(rows: list[tuple[str, str]], path: Path, *, english: bool) -> None:
+def _stretch(fields: dict[str, object], path: Path, number: int) -> Stretch | None:
+    """Return the stretch of a row; NeMo's lists may state a duration alone, of the whole file."""
+    if fields.get("offset") in {None, ""}:
+        return None
+    try:
+        offset, seconds = (float(str(fields.get(key))) for key in ("offset", "duration"))
+    except ValueError:
+        offset = seconds = math.nan
+    if not (0 <= offset < math.inf and 0 < seconds < math.inf):
+        raise UsageError(f"'{path}', line {number}: no offset and duration in seconds", HINT)
+    return offset, seconds
+
+
+def _called(row: Row) -> str:
+    """Return the name of a recording."""
+    name, _, stretch = row
+    return name if stretch is None else f"{name} at {stretch[0]:g} s"
+
+
+def _check(rows: list[Row], path: Path, *, english: bool) -> None:
     """Refuse names that come twice, and words that the normaliser would spoil."""
     seen: set[str] = set()
-    for name, text in rows:
+    for row in rows:
+        name, text = _called(row), row[1]
         if name in seen:
             raise UsageError(f"'{path}' lists '{name}' twice", "each recording has one name")
         seen.add(name)
         if english and (letter := _not_latin(text)):
             raise _not_english(f"'{letter}' in the words of '{name}' is no English letter")
-    letters = [char for _, text in rows for char in text if char.isalpha()]
+    letters = [char for _, text, _ in rows for char in text if char.isalpha()]
     foreign = sum(not char.isascii() for char in letters)
     if english and foreign > FOREIGN * len(letters):
         raise _not_english(
@@ -154,8 +191,9 @@ def _not_english(message: str) -> UsageError:
     return UsageError(message, "--normaliser basic scores other languages")
 
 
-def _opened(folder: Path, name: str, text: str) -> Utterance:
+def _opened(folder: Path, row: Row, listed: Path) -> Utterance:
     """Look at the sound of a row, which may be elsewhere. Raises `UsageError`."""
+    name, text, stretch = row
     path = folder / name
     source = FileSource(path, realtime=False, warn=lambda *_: None)
     try:
@@ -164,4 +202,11 @@ def _opened(folder: Path, name: str, text: str) -> Utterance:
         source.close()
     if seconds is None:  # a stream whose header names no length
         seconds = len(Utterance(name, path, text, 0.0).audio()) / SAMPLE_RATE
-    return Utterance(name, path, text, seconds)
+    if stretch is None:
+        return Utterance(name, path, text, seconds)
+    offset, length = stretch
+    if offset + length > seconds + 0.01:
+        raise UsageError(
+            f"'{listed}': '{_called(row)}' reaches past its end, {seconds:.2f} s", HINT
+        )
+    return Utterance(_called(row), path, text, length, offset)

@@ -37,10 +37,13 @@ def program() -> list[str]:
 
 def run(task: Task, recorder: Sequence[str]) -> dict[str, Any]:
     """Carry out one run and return its row: the transcript, the figures, the lines."""
-    if task.stop is None:
+    if task.stop is None and task.utterance.offset is None:
         return _Spawn(task, recorder).row(["--input", str(task.utterance.path)], None)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "played.wav"
+        if task.stop is None:
+            stops.write(path, task.utterance.audio())
+            return _Spawn(task, recorder).row(["--input", str(path)], None)
         audio, at = stops.prepared(task.utterance.audio(), task.stop)
         stops.write(path, audio)
         return _Spawn(task, recorder).row(["--input", str(path), "--realtime"], at)

@@ -9,14 +9,15 @@ from onnx import ModelProto, helper
 from onnxruntime.quantization import quantize_dynamic
 from tiny_onnx import BLANK, DIMENSION, Recipe
 
+from parakeet_coreml.backends import decoder_joint
 from parakeet_coreml.backends.decoder_joint import (
     FRAMES,
     LOGITS,
     OTHERS,
     STATES,
+    Foresight,
     Parted,
     Whole,
-    open_stepper,
 )
 from parakeet_coreml.backends.graphs import open_session
 from parakeet_coreml.backends.parts import _field, read_parts
@@ -34,6 +35,10 @@ def written(folder: Path, change: Callable[[ModelProto], None] = lambda _: None)
     change(model)
     onnx.save(model, path)
     return path
+
+
+def open_stepper(path: Path) -> Stepper:
+    return decoder_joint.open_stepper(path, BLANK, (0, 1, 2, 3, 4))
 
 
 def whole_of(path: Path) -> Whole:
@@ -161,6 +166,43 @@ def test_what_an_attribute_holds_counts(tmp_path: Path) -> None:
     apart = open_stepper(path)
     assert isinstance(apart, Parted)
     assert same(spoken(apart, path, 3), spoken(whole_of(path), path, 3))
+
+
+def test_it_judges_the_frames_that_a_row_of_blanks_leads_to(tmp_path: Path) -> None:
+    path = written(tmp_path)
+    apart = open_stepper(path)
+    rows = apart.prepared(frames_of(path, 40))
+    prediction = Prediction(3, apart.zero)
+    durations = apart.logits(rows, prediction)[:, BLANK + 1 :].argmax(1)
+    for at in range(40):
+        wanted = [at]
+        while len(wanted) < Foresight.AHEAD and wanted[-1] < 40:
+            wanted.append(wanted[-1] + max(1, int(durations[wanted[-1]])))
+        found = apart.foreseen(rows[at:], prediction)
+        assert [at + place for place in found] == [place for place in wanted if place < 40]
+
+
+@pytest.mark.parametrize("durations", [(0, 1, 2), (0, 1, 2, 3, 4, 5), ()])
+def test_durations_of_another_model_cost_calls_and_change_nothing(
+    tmp_path: Path, durations: tuple[int, ...]
+) -> None:
+    path = written(tmp_path)
+    apart = decoder_joint.open_stepper(path, BLANK, durations)
+    assert apart.foreseen(apart.prepared(frames_of(path, 9)), Prediction(3, apart.zero))[0] == 0
+    assert same(spoken(apart, path, 5), spoken(whole_of(path), path, 5))
+
+
+def test_numbers_that_are_not_raw_are_not_cut_down(tmp_path: Path) -> None:
+    def listed(model: ModelProto) -> None:
+        bias = next(i for i in model.graph.initializer if i.name == "bias")
+        numbers = onnx.numpy_helper.to_array(bias).tolist()
+        bias.CopyFrom(helper.make_tensor("bias", onnx.TensorProto.FLOAT, [len(numbers)], numbers))
+
+    path = written(tmp_path, listed)
+    apart = open_stepper(path)
+    assert isinstance(apart, Parted)
+    assert apart._foresight is None
+    assert same(spoken(apart, path, 5), spoken(whole_of(path), path, 5))
 
 
 # What is left whole

@@ -52,7 +52,7 @@ def opened(folder: Path) -> Backend:
 def networks_of(folder: Path, durations: tuple[int, ...] = (0, 1, 2, 3, 4)) -> OnnxNetworks:
     return OnnxNetworks(
         open_session(folder / "encoder-model.onnx", threads=1),
-        open_stepper(folder / "decoder_joint-model.onnx"),
+        open_stepper(folder / "decoder_joint-model.onnx", BLANK, durations),
         blank=BLANK,
         durations=durations,
     )

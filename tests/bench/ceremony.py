@@ -377,11 +377,23 @@ def median(values: list[float]) -> float:
 
 
 def stopped(found: Found, length: str, stop: str) -> tuple[list[float], list[float]]:
-    """Return stop to text of the ceremony, and of ours, in ms."""
+    """Return stop to text of the ceremony, and of ours once the model is there, in ms."""
     theirs = [p.ms for p in found.ceremony if (p.length, p.stop) == (length, stop)]
     rows = [row for row in found.ours if (row["name"], row["stop"]) == (length, stop)]
-    waits = [(row["figures"]["stop_done_ms"], row["figures"]["stop_loading_ms"]) for row in rows]
-    return theirs, [wait for pair in waits for wait in pair if wait is not None]
+    waits = [row["figures"]["stop_done_ms"] for row in rows]
+    return theirs, [wait for wait in waits if wait is not None]
+
+
+def loading(found: Found, length: str | None = None, stop: str | None = None) -> list[float]:
+    """Return stop to text, in ms, of stops that fell while the model still loaded.
+
+    The ceremony has none: its server was there before.
+    """
+    rows = [
+        row for row in found.ours if length in {None, row["name"]} and stop in {None, row["stop"]}
+    ]
+    waits = [row["figures"]["stop_loading_ms"] for row in rows]
+    return [wait for wait in waits if wait is not None]
 
 
 def text_of_report(found: Found) -> str:
@@ -395,9 +407,17 @@ def text_of_report(found: Found) -> str:
     ]
     for utterance in found.played:
         for stop in ("pause", "word"):
-            theirs, ours = (median(ms) for ms in stopped(found, utterance.name, stop))
+            theirs, waits = stopped(found, utterance.name, stop)
+            early = len(loading(found, utterance.name, stop))
             name = f"{utterance.seconds:.0f} s, stopped in a {stop}"
-            rows.append(f"| {name} | {theirs:.1f} | {ours:.1f} | {theirs / ours:.1f}x |")
+            name += f" ({early} of {early + len(waits)} fell while the model loaded)" * (early > 0)
+            ours = f"{median(waits):.1f}" if waits else ""
+            ratio = f"{median(theirs) / median(waits):.1f}x" if waits else ""
+            rows.append(f"| {name} | {median(theirs):.1f} | {ours} | {ratio} |")
+    all_early = loading(found)
+    if all_early:
+        row = f"| stopped while the model still loads, {len(all_early)} of {len(found.ours)}"
+        rows.append(f"{row} recordings | | {median(all_early):.1f} | |")
     model = median([figures["model_ms"] for figures in well if figures["model_ms"]])
     recorder = median([figures["recorder_mb"] for figures in well if figures["recorder_mb"]])
     worker = median([figures["worker_mb"] for figures in well if figures["worker_mb"]])

@@ -67,7 +67,7 @@ def main() -> None:
 def _networks(decoder: Path, blank: int, peer: Any) -> OnnxNetworks:
     """Return ours, and give the peer the same file on one thread: its own would use more."""
     encoder = open_session(TINY / "encoder-model.onnx", threads=2)
-    stepper = open_stepper(decoder)
+    stepper = open_stepper(decoder, blank, DURATIONS)
     networks = OnnxNetworks(encoder, stepper, blank=blank, durations=DURATIONS)
     peer._decoder_joint = open_session(decoder, threads=1)
     dimension = peer._decoder_joint.get_inputs()[0].shape[1]
@@ -112,8 +112,8 @@ def _compare(name: str, networks: OnnxNetworks, peer: Any, frames: Frames) -> No
     ours()
     mine, peers = _timed(ours, theirs)
     print(
-        f"{name}: {len(frames)} frames, {len(tokens)} tokens, blocks of {networks._block}, "
-        f"{networks.tally.joint // (RUNS + 1)} of the joint: "
+        f"{name}: {len(frames)} frames, {len(tokens)} tokens, "
+        f"{networks.tally.joint // (RUNS + 1)} calls of the joint: "
         f"{mine:.2f} ms, onnx-asr {peers:.2f} ms, {mine / peers:.2f}x, {same}"
     )
 

@@ -149,10 +149,49 @@ def test_a_folder_without_a_list_or_with_several_is_refused(
         read(tmp_path / "none")
 
 
-def test_the_bundled_set_is_one() -> None:
+def test_the_bundled_set_is_the_sample_sentence_by_sentence() -> None:
     found = data.read(data.BUNDLED, limit=None, seed=1, english=True)
-    assert found
-    assert found[0].seconds > 20
+    sample = Utterance("all", data.BUNDLED / "speech.wav", "", 0.0).audio()
+    said = (data.BUNDLED / "speech.txt").read_text(encoding="utf-8")
+    assert len(found) == 12
+    assert " ".join(one.text for one in found) == said.strip()
+    pieces = np.concatenate([one.audio() for one in found])
+    np.testing.assert_array_equal(pieces, sample[: len(pieces)])
+    assert not np.abs(sample[len(pieces) :]).max(initial=0) > 0.01
+    for one in found:  # nobody speaks at the edges
+        assert max(np.abs(one.audio()[:1600]).max(), np.abs(one.audio()[-1600:]).max()) < 0.01
+
+
+@pytest.mark.parametrize(
+    ("offset", "duration", "words"),
+    [
+        ("1", "", "no offset and duration"),
+        ("-1", "1", "no offset and duration"),
+        ("0", "nan", "no offset and duration"),
+        ("0", "0", "no offset and duration"),
+        ("1e9", "1", "reaches past its end"),
+    ],
+)
+def test_a_stretch_that_is_none_is_refused(
+    folder: Path, offset: str, duration: str, words: str
+) -> None:
+    rows = f"path\toffset\tduration\ttext\n0.wav\t{offset}\t{duration}\thello\n"
+    (folder / "words.tsv").write_text(rows)
+    with pytest.raises(UsageError, match=words):
+        read(folder)
+
+
+def test_stretches_of_one_file_are_recordings(folder: Path) -> None:
+    rows = "path\toffset\tduration\ttext\n0.wav\t0\t0.25\thello\n0.wav\t0.25\t0.5\tyou\n"
+    (folder / "words.tsv").write_text(rows)
+    first, second = read(folder)
+    assert (first.name, second.name) == ("0.wav at 0 s", "0.wav at 0.25 s")
+    assert (len(first.audio()), len(second.audio())) == (4_000, 8_000)
+    listed = '{"audio_filepath": "0.wav", "duration": 0.9, "text": "hello"}\n'
+    (folder / "words.tsv").unlink()
+    (folder / "manifest.jsonl").write_text(listed)
+    (whole,) = read(folder)
+    assert (whole.name, whole.offset) == ("0.wav", None)
 
 
 # The plan

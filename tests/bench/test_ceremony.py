@@ -4,6 +4,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import ceremony
 import pytest
@@ -17,7 +18,7 @@ BUILD = Path(__file__).parent / "build_set.py"
 
 @pytest.fixture
 def utterance(tmp_path: Path) -> Utterance:
-    (sample,) = data.read(data.BUNDLED, limit=1, seed=1, english=True)
+    sample, *_ = data.read(data.BUNDLED, limit=None, seed=1, english=True)
     return ceremony.lengthened([sample], 3, tmp_path)
 
 
@@ -44,9 +45,31 @@ def test_peers_hear_the_same_files_in_turn(utterance: Utterance) -> None:
         assert peer.seconds == utterance.seconds
 
 
+def test_stops_while_the_model_loads_have_a_row_of_their_own(utterance: Utterance) -> None:
+    def row(done: float | None, loading: float | None) -> dict[str, Any]:
+        figures: dict[str, float | None] = {
+            "model_ms": 300.0,
+            "recorder_mb": 40.0,
+            "worker_mb": 100.0,
+        }
+        figures |= {"stop_done_ms": done, "stop_loading_ms": loading}
+        return {"name": utterance.name, "stop": "word", "exit_code": 0, "figures": figures}
+
+    ours = [row(40.0, None), row(None, 700.0), row(60.0, None), row(None, 900.0)]
+    server = ceremony.Server(0.0, 0.0, 0.0)
+    found = ceremony.Found("onnx", [utterance], [], server, ours, [], "today")
+    table = ceremony.text_of_report(found)
+    (line,) = (line for line in table.splitlines() if "stopped in a word" in line)
+    assert "(2 of 4 fell while the model loaded)" in line
+    assert line.split("|")[3].strip() == "50.0"
+    (line,) = (line for line in table.splitlines() if "model still loads" in line)
+    assert "2 of 4 recordings" in line
+    assert line.split("|")[3].strip() == "800.0"
+
+
 def test_recordings_are_joined_until_they_are_long_enough(tmp_path: Path) -> None:
-    (sample,) = data.read(data.BUNDLED, limit=1, seed=1, english=True)
-    found = ceremony.lengthened([sample, sample, sample], 40, tmp_path)
+    sample, *_ = data.read(data.BUNDLED, limit=None, seed=1, english=True)
+    found = ceremony.lengthened([sample, sample, sample], 5, tmp_path)
     assert found.text == f"{sample.text} {sample.text}"
     assert found.seconds == pytest.approx(2 * (sample.seconds + ceremony.PAUSE), abs=0.01)
 

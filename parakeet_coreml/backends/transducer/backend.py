@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -48,28 +48,36 @@ of six takes 1.1 to 1.2 times as long as one of one; of four or eight, speech to
 class Judged:
     """What a joint returned for `logits`' frames, shape (frames, n), beside one prediction.
 
-    Of each the best token up to `blank` and the best duration behind it. Raises
-    `BackendFailedError` at a NaN or infinity.
+    `places` says which frames they are, from 0 on, where they are not one behind the other. Of each
+    the best token up to `blank` and the best duration behind it. Raises `BackendFailedError` at a
+    NaN or infinity.
     """
 
-    __slots__ = ("_blank", "_durations", "_left", "_logits", "_tokens")
+    __slots__ = ("_blank", "_durations", "_left", "_logits", "_places", "_tokens")
 
-    def __init__(self, logits: NDArray[np.float32], blank: int, left: int) -> None:
+    def __init__(
+        self,
+        logits: NDArray[np.float32],
+        blank: int,
+        left: int,
+        places: Sequence[int] | None = None,
+    ) -> None:
         if not math.isfinite(np.vdot(logits, logits)):  # one that is no number makes it none
             raise BackendFailedError("the joint network gave a value that is no number")
         self._logits = logits[:, : blank + 1]
         self._tokens: list[int] = self._logits.argmax(1).tolist()
         self._durations: list[list[float]] = logits[:, blank + 1 :].tolist()
         self._blank = blank
+        self._places = range(len(logits)) if places is None else places
         self._left = left  # frames of the window from the first of these on
 
     def reaches(self, left: int) -> bool:
         """Whether the frame that so many are left from is among these."""
-        return 0 <= self._left - left < len(self._tokens)
+        return self._left - left in self._places
 
     def at(self, left: int) -> Decision:
         """Return what was decided where so many frames are left."""
-        row = self._left - left
+        row = self._places.index(self._left - left)
         token = self._tokens[row]
         durations = self._durations[row]  # so few that Python finds the best of them sooner
         logits = self._logits[row]
