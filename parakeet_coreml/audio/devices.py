@@ -4,7 +4,8 @@ import itertools
 import os
 import sys
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 from parakeet_coreml.audio.portaudio import library, one_line, within
 from parakeet_coreml.errors import NoDeviceError
@@ -22,7 +23,8 @@ NO_SESSION = (
 """The same where none can be found."""
 
 
-class DeviceInfo(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class DeviceInfo:
     """A device that can record."""
 
     index: int
