@@ -55,6 +55,8 @@ class _Clock:
         """The thread that decodes waits for work."""
         self.due: float | None = None
         """When the window is decoded that the backend has."""
+        self.decoded = 0
+        """Windows so far: a next one may be asked for before anyone sees that one is done."""
         self.over = False
         """The last audio is there: from now on time passes for the backend alone."""
 
@@ -65,6 +67,7 @@ class _Clock:
             self.changed.notify_all()
             self.changed.wait_for(lambda: self.over or self.now >= (self.due or 0.0))
             self.now, self.due = max(self.now, self.due), None
+            self.decoded += 1
             self.changed.notify_all()
 
     def pass_until(self, moment: float) -> None:
@@ -74,9 +77,9 @@ class _Clock:
                 self.changed.wait_for(lambda: self.idle or self.due is not None)
                 if self.due is None or self.due > moment:
                     break
-                self.now = self.due
+                self.now, decoded = self.due, self.decoded
                 self.changed.notify_all()
-                self.changed.wait_for(lambda: self.due is None)
+                self.changed.wait_for(lambda: self.decoded > decoded)  # noqa: B023  at once
             self.now = moment
 
 

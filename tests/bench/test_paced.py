@@ -1,5 +1,6 @@
 """The clock that stops are measured by adds up, and what is measured on it is the same lines."""
 
+import threading
 import time
 
 import paced
@@ -8,6 +9,8 @@ import pytest
 from sounds import spoken
 
 from parakeet_coreml.recognition.geometry import Geometry
+
+PATIENCE = 60.0
 
 WORDS = [("alfa", 1.0, 1.3), ("bravo", 1.5, 1.8), ("charlie", 2.0, 2.4), ("delta", 14.5, 15.4)]
 
@@ -51,6 +54,28 @@ def test_a_regular_window_that_is_due_comes_before_the_last_one() -> None:
 
 def test_the_same_stop_takes_the_same_time() -> None:
     assert stopped(2.9) == stopped(2.9)
+
+
+def test_windows_upon_one_another_do_not_stop_the_clock() -> None:
+    """As a further attempt at a window is: asked for at once when the one before is done."""
+    clock = paced._Clock()
+
+    def decode() -> None:
+        for _ in range(2_000):
+            clock.decode(0.001)
+        with clock.changed:
+            clock.idle = True
+            clock.changed.notify_all()
+
+    threads = [
+        threading.Thread(target=decode, daemon=True),
+        threading.Thread(target=clock.pass_until, args=(3.0,), daemon=True),
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(PATIENCE)
+    assert (clock.now, clock.decoded) == (3.0, 2_000)
 
 
 def test_the_clock_is_put_back() -> None:

@@ -41,6 +41,18 @@ def test_a_pause_lets_the_microphone_go_and_loses_no_word(start: Start, room: Pu
     assert again == paused  # the pause is no audio
 
 
+def test_a_word_between_a_pause_and_the_stop_is_heard(start: Start, room: PulseServer) -> None:
+    """In a pause a stop waits for less: but not where the newest sound is no pause any more."""
+    recorder = start(*WATCHED, env=room.env)
+    recorder.until("ready", what="capture")
+    say_two(recorder, room)
+    time.sleep(0.5)
+    room.mic.play(spoken(WORDS[2], rest=0.0)).wait()
+    recorder.say("stop")
+    recorder.finish(0)
+    assert recorder.heard == list(WORDS[:3])
+
+
 @pytest.mark.parametrize("commands", [("pause", "resume"), ("pause", "resume") * 3])
 def test_pauses_close_upon_one_another_lose_nothing(
     start: Start, room: PulseServer, commands: tuple[str, ...]

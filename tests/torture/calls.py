@@ -76,10 +76,11 @@ class Lane:
 
     def one(self, case: Case) -> tuple[Run, int, bool]:
         """Return what came of a case, how many calls there were, and whether one failed."""
-        self._seen.write_bytes(bytes(24))
+        self._seen.write_bytes(bytes(88))
         env = {
             **self._env,
             "LD_PRELOAD": str(self._library),
+            "PYTHONFAULTHANDLER": "1",
             "FAILING_ROLE": self._role,
             "FAILING_CALL": case.call,
             "FAILING_AT": str(case.at),
@@ -91,9 +92,10 @@ class Lane:
             while not self._played.wait(0.01):  # what a recorder before this one did not hear
                 self._server.mic.drain()
         ended = run(self._command, env=env, act=self._act)
-        count, failed, given_up = struct.unpack("<qqq", self._seen.read_bytes())
+        count, failed, given_up, whose = struct.unpack("<qqq64s", self._seen.read_bytes())
         if given_up and NO_MEMORY not in ended.errors:
             ended.errors += f"{NO_MEMORY}: said by libpulse, and muted\n"
+        ended.whose = whose.rstrip(b"\0").decode()
         return ended, count, bool(failed)
 
     def _act(self, child: "subprocess.Popen[bytes]", line: dict[str, Any]) -> None:

@@ -4,8 +4,8 @@
    FAILING_AT     the number of the call that fails, 0 for none
    FAILING_MORE   1: every one after it fails too
    FAILING_ROLE   recorder or worker: whose calls they are
-   FAILING_SEEN   a file of 24 bytes: calls so far, whether one has failed, and whether libpulse has
-                  given up for want of memory; shared by workers
+   FAILING_SEEN   a file of 88 bytes: calls so far, whether one has failed, whether libpulse has given
+                  up for want of memory, and whose malloc failed last; shared by workers
 
    Calls count from the moment that the program's own first module is opened: what was before it is
    the interpreter's. The other role keeps this library and does nothing with it. */
@@ -23,7 +23,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-static struct { volatile int64_t count, failed, given_up; } *seen;
+static struct { volatile int64_t count, failed, given_up; char whose[64]; } *seen;
 static const char *call;
 static int64_t at;
 static int more, armed, mine;
@@ -89,20 +89,32 @@ ssize_t write(int fd, const void *data, size_t size) {
 OPEN(open)
 OPEN(open64)
 
+/* Whose call fails: the file that the caller's code is in. */
+static int fails_for(const void *caller) {
+  Dl_info from;
+  if (!fails("malloc")) return 0;
+  if (dladdr(caller, &from) && from.dli_fname) {
+    const char *name = strrchr(from.dli_fname, '/');
+    strncpy(seen->whose, name ? name + 1 : from.dli_fname, sizeof seen->whose - 1);
+  }
+  errno = ENOMEM;
+  return 1;
+}
+
 extern void *__libc_malloc(size_t), *__libc_calloc(size_t, size_t), *__libc_realloc(void *, size_t);
 
 void *malloc(size_t size) {
-  if (fails("malloc")) { errno = ENOMEM; return NULL; }
+  if (fails_for(__builtin_return_address(0))) return NULL;
   return __libc_malloc(size);
 }
 
 void *calloc(size_t count, size_t size) {
-  if (fails("malloc")) { errno = ENOMEM; return NULL; }
+  if (fails_for(__builtin_return_address(0))) return NULL;
   return __libc_calloc(count, size);
 }
 
 void *realloc(void *old, size_t size) {
-  if (fails("malloc")) { errno = ENOMEM; return NULL; }
+  if (fails_for(__builtin_return_address(0))) return NULL;
   return __libc_realloc(old, size);
 }
 

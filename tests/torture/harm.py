@@ -33,8 +33,14 @@ CODES = {kind.name: kind.exit_code for kind in KINDS}
 
 NO_MEMORY = "Not enough memory"
 
+NO_THREAD_DATA = 127
+"""glibc: "cannot allocate memory for thread-local data: ABORT"; no code of ours."""
+
 LIBRARIES = ("fdsem.c", NO_MEMORY, "nanobind error", "std::bad_alloc")
 """What libraries say that end the process themselves: libpulse, soxr's binding, and C++."""
+
+OTHERS = re.compile(r"(ld-linux|lib(asound|c|dbus|glib|jack|portaudio|pulse|pthread|stdc\+\+))\b")
+"""Those that may end it by a signal where they find no memory. None is ours, nor Python's."""
 
 GOOD = ("whole", "told", "warned", "refused", "unread", "interpreter", "library")
 BAD = ("hang", "signal", "no done", "wrong code", "silent", "invented", "garbled")
@@ -48,6 +54,8 @@ class Run:
     errors: str = ""
     code: int | None = None
     """None: it hung, and was killed."""
+    whose: str = ""
+    """The file whose call for memory failed last."""
 
     def fields(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in self.lines]
@@ -131,7 +139,13 @@ def _without_a_code(run: Run) -> str:
         return "hang"
     if library := next((name for name in LIBRARIES if name in run.errors), None):
         return f"library: {library}"
-    return f"signal: {-run.code}" if run.code < 0 else ""
+    if run.code == NO_THREAD_DATA or (run.code < 0 and OTHERS.match(run.whose)):
+        return f"library: ended with {run.code}, the last call for memory was of {run.whose}"
+    if run.code >= 0:
+        return ""
+    # In whose call it was, by Python's faulthandler: NumPy asks for memory through Python's own.
+    inside = re.search(r'Current thread .*\n  File ".*/site-packages/(\w+)', run.errors)
+    return f"library: {inside[1]}" if inside else f"signal: {-run.code}"
 
 
 def _is_before_us(errors: str) -> bool:
