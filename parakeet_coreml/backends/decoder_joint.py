@@ -55,7 +55,7 @@ def open_stepper(path: Path, blank: int, durations: tuple[int, ...]) -> Stepper:
     if parts is None:
         return _whole(path)
     try:
-        return _small(path, parts) or _parted(path, parts, blank, durations)
+        return _small(path, parts, blank) or _parted(path, parts, blank, durations)
     except (ModelUnusableError, BackendFailedError):
         return _whole(path)  # what is wrong with it, or with the cuts, the whole will show
 
@@ -76,7 +76,7 @@ def _read(path: Path) -> Parts | None:
     return read_parts(model, frames=FRAMES, logits=LOGITS, others=OTHERS, states=STATES)
 
 
-def _small(path: Path, parts: Parts) -> Small | None:
+def _small(path: Path, parts: Parts, blank: int) -> Small | None:
     """Return None for graphs that are not small, or give anything else than `Small` does."""
     if path.stat().st_size > SMALL or parts.projected is None:
         return None
@@ -104,6 +104,8 @@ def _small(path: Path, parts: Parts) -> Small | None:
         small = Small(constants)
         gives = small.logits(small.prepared(frames), prediction), *(prediction.after or ())
     except (ValueError, IndexError):  # constants of other shapes, or in another order
+        return None
+    if small.tokens <= blank:  # the runtime says of a token that is none what is wrong
         return None
     return small if all(map(_same, gives, (logits.reshape(BLOCK, -1), first, second))) else None
 

@@ -50,6 +50,7 @@ class Small:
         self._recurrent = np.ascontiguousarray(r[0].T * half)
         self._p, self._e, self._head = p, e, head
         self._hidden = hidden
+        self.tokens = len(embedding)
         self.zero = np.zeros((1, 1, hidden), np.float32), np.zeros((1, 1, hidden), np.float32)
 
     def prepared(self, frames: Frames, /) -> Frames:

@@ -112,6 +112,14 @@ def test_what_is_small_but_gives_something_else_is_run(
     assert same(spoken(stepper, TINY_EN, 4), spoken(whole_of(path), TINY_EN, 4))
 
 
+def test_a_token_that_is_none_is_a_failure_of_the_runtime() -> None:
+    stepper = decoder_joint.open_stepper(TINY_EN, 257, (0, 1, 2, 3, 4))
+    assert isinstance(stepper, Parted)
+    rows = stepper.prepared(frames_of(TINY_EN, 3))
+    with pytest.raises(BackendFailedError):
+        stepper.logits(rows, Prediction(257, stepper.zero))
+
+
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_frames_that_are_no_numbers_are_a_failure(bad: float) -> None:
     frames = frames_of(TINY_EN, 3)
