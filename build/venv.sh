@@ -78,7 +78,8 @@ install() {
     "$folder/bin/python" -m pip install --quiet --disable-pip-version-check "$@"
 }
 case $what in .*) set -- --editable "$what" "$@" ;; *) set -- "$what" "$@" ;; esac
-{ [ -z "${LOCK:-}" ] || install --require-hashes --requirement "$LOCK"; } && install "$@" ||
+if ! { { [ -z "${LOCK:-}" ] || install --require-hashes --requirement "$LOCK"; } && install "$@"; }; then
     stop "pip could not install it; the lines above say why" \
         "behind a proxy: export HTTPS_PROXY=http://host:port" \
         "with an index of your own: export PIP_INDEX_URL=https://…"
+fi

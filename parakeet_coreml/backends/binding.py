@@ -135,8 +135,13 @@ def _is_package(path: Path) -> bool:
     return path.suffix == ".mlpackage"
 
 
+_PLAIN = {np.dtype(np.float32), np.dtype(np.int32)}
+
+
 def _plain(array: Array) -> Array:
     """Return an output contiguous: Core ML may leave gaps between its rows."""
+    if array.dtype in _PLAIN and array.flags.c_contiguous:
+        return array
     return np.ascontiguousarray(array, np.float32 if array.dtype.kind == "f" else np.int32)
 
 
@@ -295,7 +300,10 @@ class Buffers:
 
     def filled(self, array: Array) -> Array:
         """Return a contiguous, writable copy of `array` in a buffer that rested."""
-        queue = self._queues.setdefault((array.dtype.str, array.shape), deque())
+        key = array.dtype.char, array.shape
+        queue = self._queues.get(key)
+        if queue is None:
+            queue = self._queues[key] = deque()
         now = self._clock()
         if queue and now - queue[0][0] >= self.REST:
             _, buffer = queue.popleft()

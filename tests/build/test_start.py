@@ -7,17 +7,18 @@ import sys
 from pathlib import Path
 
 OURS = {
-    *("parakeet_coreml", "errors", "selection", "timing", "cli", "cli.main", "cli.options"),
-    *("audio", "audio.devices", "audio.microphone", "audio.pace", "audio.portaudio"),
-    *("audio.samples", "audio.source"),
+    *("parakeet_coreml", "errors", "lastwords", "selection", "threads", "timing"),
+    *("cli", "cli.main", "cli.options"),
+    *("audio", "audio.devices", "audio.microphone", "audio.onset", "audio.opening", "audio.pace"),
+    *("audio.portaudio", "audio.samples", "audio.source", "audio.stopping"),
     *("backends", "backends.base", "backends.registry"),
     *("backends.worker", "backends.worker.client", "backends.worker.process"),
     "backends.worker.wire",
-    *("host", "host.leave", "host.stdio", "host.watch", "host.writer"),
+    *("host", "host.leave", "host.limits", "host.stdio", "host.watch", "host.writer"),
     *("protocol", "protocol.json_lines"),
     *("recognition", "recognition.geometry", "recognition.words"),
     *("recording", "recording.capture", "recording.ending", "recording.notices"),
-    "recording.options",
+    *("recording.options", "recording.reopening"),
     *("recording.session", "recording.sources", "recording.summary"),
     *("store", "store.files", "store.locate", "store.manifest"),
 }

@@ -80,6 +80,7 @@ class Lane:
         env = {
             **self._env,
             "LD_PRELOAD": str(self._library),
+            "PYTHONFAULTHANDLER": "1",
             "FAILING_ROLE": self._role,
             "FAILING_CALL": case.call,
             "FAILING_AT": str(case.at),

@@ -141,7 +141,11 @@ def _without_a_code(run: Run) -> str:
         return f"library: {library}"
     if run.code == NO_THREAD_DATA or (run.code < 0 and OTHERS.match(run.whose)):
         return f"library: ended with {run.code}, the last call for memory was of {run.whose}"
-    return f"signal: {-run.code}" if run.code < 0 else ""
+    if run.code >= 0:
+        return ""
+    # In whose call it was, by Python's faulthandler: NumPy asks for memory through Python's own.
+    inside = re.search(r'Current thread .*\n  File ".*/site-packages/(\w+)', run.errors)
+    return f"library: {inside[1]}" if inside else f"signal: {-run.code}"
 
 
 def _is_before_us(errors: str) -> bool:

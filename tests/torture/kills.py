@@ -4,13 +4,15 @@
 
 The seed picks the moments. A recorder whose worker is killed, up to twice for a window, gives the
 same words. Of a recorder that is killed nothing is left: no worker, no file in the temporary
-folder or in /dev/shm. PortAudio's search for JACK may leave its table locked, which the recording
-after them must clear away (`audio.jack`). The exit code is 1 if any of it is not so.
+folder, none of its own in /dev/shm. PortAudio's search for JACK may leave its table locked, which
+the recording after them must clear away (`audio.jack`). The exit code is 1 if any of it is not so.
 """
 
 import argparse
+import contextlib
 import os
 import random
+import signal
 import subprocess
 import sys
 import tempfile
@@ -20,7 +22,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from harm import Run, judge, run
-from pulse import JACK_TABLE, PulseServer
+from pulse import PulseServer
 from recorder import (
     WORDS,
     command,
@@ -37,10 +39,23 @@ GONE = 5.0
 """Seconds in which a worker must follow its recorder, however busy the machine."""
 
 
-def left_in(folder: Path) -> set[str]:
-    """Return what lies in the temporary folder and in shared memory."""
-    shared = {path.name for path in SHARED.iterdir()} if SHARED.is_dir() else set()
-    return {path.name for path in folder.iterdir()} | (shared - {JACK_TABLE.name})
+def held_by(pid: int) -> set[Path]:
+    """Return the files in shared memory that a process has open or mapped; Linux alone has any."""
+    held: set[Path] = set()
+    with contextlib.suppress(OSError):  # it may be gone
+        maps = Path(f"/proc/{pid}/maps").read_text().splitlines()
+        held.update(Path(line[line.index("/") :]) for line in maps if f" {SHARED}/" in line)
+    with contextlib.suppress(OSError):
+        held.update(fd.readlink() for fd in Path(f"/proc/{pid}/fd").iterdir())
+    return {path for path in held if path.parent == SHARED}
+
+
+def left_by(held: set[Path], folder: Path) -> set[str]:
+    """Return what lies in the temporary folder, and what is left of what was held.
+
+    Other programs put files into shared memory, too.
+    """
+    return {path.name for path in (*folder.iterdir(), *held) if path.exists()}
 
 
 def killed_worker(arguments: list[str], env: dict[str, str], moments: list[float]) -> Run:
@@ -92,7 +107,7 @@ def recorders(count: int, rng: random.Random, until: float) -> int:
         script = write_script(folder)
         env = {**server.env, "TMPDIR": str(folder)}
         arguments = command("progressive-record", "--backend", "scripted", "--model", script)
-        before = left_in(folder)
+        before = left_by(set(), folder)
         while done < count and time.monotonic() < until:
             moment = rng.uniform(0.0, 3.0)
             child = subprocess.Popen(
@@ -103,11 +118,13 @@ def recorders(count: int, rng: random.Random, until: float) -> int:
                 stderr=subprocess.DEVNULL,
             )
             time.sleep(moment)
+            child.send_signal(signal.SIGSTOP)
+            held = held_by(child.pid)
             child.kill()
             child.communicate()
             done += 1
             gone = eventually(lambda: not processes_naming(str(script)), GONE)
-            left = sorted(left_in(folder) - before)
+            left = sorted(left_by(held, folder) - before)
             if left or not gone:
                 bad += 1
                 print(f"  recorder killed at {moment:.2f} s: left {left}, worker gone: {gone}")
