@@ -142,6 +142,8 @@ class SpeculatingBackend:
         """Return whether there is time for it: at `quiet` samples of pause, None in speech."""
         if self._typical > SLOW and (quiet is None or quiet < LONG_PAUSE):
             return False
+        if not self._typical and quiet is None and self._speculating:
+            return False  # how slow it is shows only when the first one is done
         earned = SHARE * (time.monotonic() - self._started) + max(1.0, self._typical)
         return self._used + self._typical <= earned
 

@@ -6,7 +6,7 @@ import time
 import paced
 import paced_stops
 import pytest
-from sounds import spoken
+from sounds import VOCABULARY, spoken
 
 from parakeet_coreml.recognition.geometry import Geometry
 
@@ -43,6 +43,21 @@ def test_in_a_pause_nothing_is_left_if_it_was_decoded_ahead() -> None:
 def test_what_a_window_has_left_is_waited_for() -> None:
     """The pause is 300 ms old at 2.7 s, seen by the block that ends then, and decoded until 3.7."""
     assert stopped(3.2, window=1.0).seconds == pytest.approx(0.5)
+
+
+def test_a_slow_backend_has_time_for_the_first_pause_though_somebody_reads_along() -> None:
+    """It looks once at speech that goes on: how slow it is shows only then."""
+    words = [(VOCABULARY[i % 26], 1 + 0.5 * i, 1.3 + 0.5 * i) for i in range(15)]  # until 8.3 s
+    done = paced.stopped(
+        spoken(words, 13.0),
+        12.0,
+        window=2.0,
+        speculates=True,
+        live_text=True,
+        geometry=Geometry.of(15, 2),
+    )
+    assert done.seconds == 0
+    assert done.texts == [" ".join(word for word, _, _ in words)]
 
 
 def test_a_regular_window_that_is_due_comes_before_the_last_one() -> None:
