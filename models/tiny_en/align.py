@@ -34,7 +34,7 @@ def main() -> None:
     model = TinyModel().eval()
     model.tdt.load_state_dict(export.loaded(options.checkpoint).state_dict())
     pieces = tokens.load(options.work)
-    for name, items in packs(options.work).items():
+    for name, items in packs(options.work, weak=True).items():
         path = options.work / "packs" / f"{name}.starts.json"
         if path.exists():
             continue

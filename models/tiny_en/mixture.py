@@ -78,8 +78,8 @@ def _without_lists(fields: dict[str, Any]) -> dict[str, Any]:
     return {k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}
 
 
-def packs(work: Path, known: Container[str] = ()) -> dict[str, list[Item]]:
-    """Open every finished pack that is not known yet."""
+def packs(work: Path, known: Container[str] = (), *, weak: bool = False) -> dict[str, list[Item]]:
+    """Open every finished pack that is not known yet, with its `weak` labels or without."""
     found = {}
     for index in sorted((work / "packs").glob("*.jsonl")):
         if index.stem not in known:
@@ -87,9 +87,12 @@ def packs(work: Path, known: Container[str] = ()) -> dict[str, list[Item]]:
             entries = [json.loads(line) for line in index.read_text().splitlines()]
             aligned = index.with_suffix(".starts.json")
             starts = json.loads(aligned.read_text()) if aligned.exists() else [()] * len(entries)
+            doubted = index.with_suffix(".weak.json")
+            left_out = set(json.loads(doubted.read_text()) if doubted.exists() and not weak else ())
             found[index.stem] = [
                 Item(e["text"], pcm[e["start"] : e["start"] + e["length"]], e["kind"], tuple(begun))
-                for e, begun in zip(entries, starts, strict=True)
+                for place, (e, begun) in enumerate(zip(entries, starts, strict=True))
+                if place not in left_out
             ]
     return found
 

@@ -134,3 +134,19 @@ def test_spoiled_speech_stays_a_sound(strength: float) -> None:
         assert len(wordless) == RATE
         assert np.isfinite(wordless).all()
         assert np.abs(wordless).max() <= 1.0
+
+
+def test_weak_labels_are_left_out_and_the_others_keep_their_places(
+    folders: tuple[Path, Path],
+) -> None:
+    packs = folders[0] / "packs"
+    line = json.loads((packs / "n-one.jsonl").read_text())
+    lines = [line | {"text": text} for text in ("first", "second", "third")]
+    (packs / "n-one.jsonl").write_text("".join(json.dumps(one) + "\n" for one in lines))
+    (packs / "n-one.starts.json").write_text(json.dumps([[1], [2], [3]]))
+    (packs / "n-one.weak.json").write_text("[1]")
+    packed = recipe("mixture").packs
+    kept = packed(folders[0])["n-one"]
+    assert [(item.text, item.starts) for item in kept] == [("first", (1,)), ("third", (3,))]
+    every = packed(folders[0], weak=True)["n-one"]
+    assert [item.text for item in every] == ["first", "second", "third"]
