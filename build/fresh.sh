@@ -19,7 +19,14 @@ suite=${1:-bookworm}
 source=$(cd "$(dirname "$0")/.." && pwd)
 root=$(mktemp -d /var/tmp/fresh.XXXXXX)
 chmod 755 "$root"
-[ "${KEEP:-}" = 1 ] || trap 'umount -R "$root/proc" "$root/dev" 2>/dev/null; rm -rf "$root"' EXIT
+tidy() { # lazily: something in there may still run, and hold what is mounted
+    local name
+    for name in proc dev; do
+        ! mountpoint --quiet "$root/$name" || umount --recursive --lazy "$root/$name" || return 0
+    done
+    rm -rf --one-file-system "$root" || true
+}
+[ "${KEEP:-}" = 1 ] || trap tidy EXIT
 
 say() { printf '\n=== %s\n' "$1"; }
 inside() { chroot "$root" env -i HOME=/root PATH=/usr/sbin:/usr/bin:/sbin:/bin DEBIAN_FRONTEND=noninteractive "$@"; }
