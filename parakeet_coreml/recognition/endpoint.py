@@ -80,7 +80,7 @@ class Endpoint:
         """
         if self._at + TICK > self._tape.stop:
             return False
-        level = float(self._tape.levels(self._at, self._at + TICK)[0])
+        level = self._tape.level(self._at)
         self._at += TICK
         if self._ticks % FLOOR_EVERY == 0:
             # In doubt it is speech: 3 dB less than elsewhere, or noise would swallow last words.

@@ -50,7 +50,9 @@ def floor_of(levels: Levels) -> float:
     if not len(heard):
         return FLOOR_MIN
     # Not np.percentile: it loads numpy.ma, which costs as much as a bare interpreter's start.
-    tenth = float(np.interp((len(heard) - 1) / 10, np.arange(len(heard)), heard))
+    place, rest = divmod((len(heard) - 1) / 10, 1)
+    below, above = heard[int(place)], heard[min(int(place) + 1, len(heard) - 1)]
+    tenth = (float(above) - float(below)) * rest + float(below)
     return min(max(2 * tenth, FLOOR_MIN), FLOOR_MAX)
 
 

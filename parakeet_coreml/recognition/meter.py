@@ -38,6 +38,9 @@ TICK_SECONDS = energy.TICK / SAMPLE_RATE
 SHORTEST = 0.3
 """Seconds of it that count."""
 
+WEIGHED_AT_ONCE = 50
+"""Blocks whose ticks are counted together: each call of NumPy costs more than what it counts."""
+
 Emit = Callable[..., None]
 """Takes the name of an event and its fields."""
 
@@ -67,6 +70,7 @@ class LevelMeter:
         self._silent_after = silent_after
         self._zeros = 0
         self._loudness = np.zeros(1 - round(QUIETEST_DB), dtype=np.int64)
+        self._unweighed: list[energy.Levels] = []
         self._level, self._speaking = level, speaking
         self._rest = np.empty(0, dtype=np.float32)
         self._levels: deque[float] = deque(maxlen=FLOOR_SPAN)
@@ -82,19 +86,24 @@ class LevelMeter:
             self._look_for_sound(block, start)
         if self.sounded:
             self._look_for_mute(block)
-        self._weigh(block)
+        self._unweighed.append(energy.levels_of(block))
+        if len(self._unweighed) >= WEIGHED_AT_ONCE:
+            self._weigh()
         if self._level is not None or self._speaking is not None:
             self._listen(block, start)
 
-    def _weigh(self, block: Samples) -> None:
+    def _weigh(self) -> None:
         """Count ticks by whole decibels below full scale; how blocks are cut hardly matters."""
-        levels = energy.levels_of(block)
+        levels = np.concatenate(self._unweighed)
+        self._unweighed = []
         below = -20 * np.log10(np.clip(levels[levels > 0], 10 ** (QUIETEST_DB / 20), 1))
         self._loudness += np.bincount(below.astype(np.int64), minlength=len(self._loudness))
 
     @property
     def faint(self) -> float:
         """Seconds of sound well above the quiet of the recording; 0.0 if they are too few."""
+        if self._unweighed:
+            self._weigh()
         total = int(self._loudness.sum())
         if not total:
             return 0.0
@@ -110,6 +119,9 @@ class LevelMeter:
 
     def _look_for_mute(self, block: Samples) -> None:
         """Report each run of zeros that grows long, once; it may span many blocks."""
+        if 0 < len(block) < MUTED and block[0] and block[-1]:
+            self._zeros = 0  # none begins or ends here, and none in it is long
+            return
         sound = np.flatnonzero(block)
         edges = np.concatenate(([-1 - self._zeros], sound, [len(block)]))
         reported = self._zeros >= MUTED

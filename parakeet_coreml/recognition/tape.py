@@ -62,6 +62,11 @@ class Tape:
         first = (start - self.start) // TICK
         return self._levels[first : first + max(0, (stop - start) // TICK)]
 
+    def level(self, start: int) -> float:
+        """Return the level of the tick that begins at `start`, which is there whole."""
+        level: float = self._levels.item((start - self.start) // TICK)
+        return level
+
     def floor(self, stop: int) -> float:
         """Return the noise floor of the last 30 s before `stop`.
 
