@@ -135,7 +135,8 @@ class Recorder:
 
 def stopped(wav: Path, script: Path, at: float) -> Stop:
     """Play a file, and stop it at a second of its audio."""
-    recorder = Recorder(script, "--input", str(wav), "--realtime")
+    # The last phrase of ten minutes ends behind them, where a live recording would.
+    recorder = Recorder(script, "--input", str(wav), "--realtime", "--max-seconds", "3600")
     time.sleep(max(0.0, recorder.begun + at - time.monotonic()))
     return recorder.stop()
 
