@@ -16,9 +16,11 @@ took to end is printed apart.
 import argparse
 import json
 import os
+import queue
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -103,23 +105,30 @@ class Recorder:
             cwd=ROOT,
             env=env,
         )
-        assert self._process.stdout is not None
+        self._lines: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+        # All the time: a pipe that nobody reads holds some minutes of lines, and then it ends.
+        threading.Thread(target=self._read, daemon=True).start()
         self.begun = 0.0
-        for line in self._process.stdout:
+        for line in iter(self._lines.get, b""):
             if json.loads(line).get("what") == "capture":
                 self.begun = time.monotonic()
             if json.loads(line).get("what") == "model":
                 break
 
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            self._lines.put(line)
+        self._lines.put(b"")
+
     def stop(self) -> Stop:
         """Stop it now."""
         process, told = self._process, time.monotonic()
         assert process.stdin is not None
-        assert process.stdout is not None
         process.stdin.write(b"stop\n")
         process.stdin.flush()
         known, closing = False, 0.0
-        for line in process.stdout:
+        for line in iter(self._lines.get, b""):
             fields = json.loads(line)
             if fields["type"] == "window":
                 known = bool(fields["ahead"])
