@@ -5,7 +5,7 @@
 
 Recordings are made here: phrases of tone words with pauses, played in real time, heard by the
 scripted backend, which takes 26, 60, 300 or 2,000 ms a window. `--long` adds one stop each in a
-recording of 10 min; `--stops 0 --long` makes these alone. What is printed is what a host sees: from
+recording of 10 min (`--long 5`: 5 min); `--stops 0` makes these alone. What is printed is what a host sees: from
 the line `stop` to the line `done`, and of how many stops the last window was known by then or under
 way.
 
@@ -215,7 +215,9 @@ def main() -> None:
     parser.add_argument("--stops", type=int, default=20, help="of each kind")
     parser.add_argument("--together", type=int, default=4, help="recordings at a time")
     parser.add_argument("--only", type=int, help="milliseconds a window takes")
-    parser.add_argument("--long", action="store_true", help="in recordings of 10 min too")
+    parser.add_argument(
+        "--long", type=float, nargs="?", const=10.0, help="in recordings of so many minutes too"
+    )
     parser.add_argument("--microphone", action="store_true", help="from one, alone")
     options = parser.parse_args()
     print(f"load {os.getloadavg()[0]:.1f}, {os.cpu_count()} cores, {options.together} at a time\n")
@@ -226,13 +228,14 @@ def main() -> None:
     print("| stop → `done`, ms | n | known | p50 | p95 | most |\n|---|--:|--:|--:|--:|--:|")
     with tempfile.TemporaryDirectory() as name, ThreadPoolExecutor(options.together) as pool:
         folder = Path(name)
-        for seconds in (10.0, *((600.0,) if options.long else ())):
+        for seconds in (10.0, *((60 * options.long,) if options.long else ())):
             count = options.stops if seconds < 60 else 1
             jobs = []
             for window in [options.only] if options.only else WINDOWS:
                 pause = SELDOM if window > 1000 else PAUSE
                 audio, phrases = recording(seconds + 2 * pause, pause)
-                wav, last = folder / f"{seconds:.0f}-{pause:.0f}.wav", phrases[-1]
+                # A file of its own for each: one that is written anew breaks off for its reader.
+                wav, last = folder / f"{seconds:.0f}-{window}.wav", phrases[-1]
                 soundfile.write(wav, audio, RATE)
                 script = script_of(folder, window)
                 for kind in ("pause", "word"):
