@@ -5,9 +5,9 @@
 
 Recordings are made here: phrases of tone words with pauses, played in real time, heard by the
 scripted backend, which takes 26, 60, 300 or 2,000 ms a window. `--long` adds one stop each in a
-recording of 10 min (`--long 5`: 5 min); `--stops 0` makes these alone. What is printed is what a host sees: from
-the line `stop` to the line `done`, and of how many stops the last window was known by then or under
-way.
+recording of 10 min (`--long 5`: 5 min); `--stops 0` makes these alone. What is printed is what a
+host sees: from the line `stop` to the line `done`, and of how many stops the last window was known
+by then or under way.
 
 With `--microphone` a private PulseAudio server plays them, one at a time, and how long the capture
 took to end is printed apart.
