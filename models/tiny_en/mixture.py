@@ -47,6 +47,11 @@ class Stage:
     """How often an utterance begins or ends in the midst of speech, as a window does."""
     wordless: float = 0.02
     strength: float = 0.0
+    masks: float = 0.0
+    """How much features are stretched and masked, whatever `strength` says of the sound; 0 as it
+    says."""
+    dropout: float = 0.0
+    """Share of activations that are left out, and half as often a layer."""
     longest: float = 6.0
     seconds: float = 64.0
     ctc: float = 1.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -61,6 +62,12 @@ def quick_halves(device: str) -> bool:
     return device != "cpu" or able.get("avx512_bf16", False) or able.get("amx_bf16", False)
 
 
+def pointwise(module: nn.Conv1d | nn.Conv2d, x: Tensor) -> Tensor:
+    """Compute a convolution over one frame, (batch, channels, ...), as a product of matrices."""
+    out = nn.functional.linear(x.movedim(1, -1), module.weight.flatten(1), module.bias)
+    return out.movedim(-1, 1)
+
+
 class TinyModel(nn.Module):
     """The transducer, and the CTC head that teaches its encoder; only the first is shipped."""
 
@@ -79,8 +86,20 @@ class TinyModel(nn.Module):
         self.tdt.decoder.embedding.padding_idx = BLANK
         with torch.no_grad():
             self.tdt.decoder.embedding.weight[BLANK] = 0
-        # Channels last makes a step a fifth to a half quicker on a CPU.
+        # Channels last makes a step a fifth to a half quicker on a CPU, products a tenth.
         self.tdt.encoder.subsampling.to(memory_format=torch.channels_last)
+        for module in self.modules():
+            if isinstance(module, (nn.Conv1d, nn.Conv2d)) and set(module.kernel_size) == {1}:
+                module.forward = partial(pointwise, module)
+
+    def drop(self, share: float) -> None:
+        """Leave out so much of what the encoder's layers give, and a layer half as often."""
+        encoder = self.tdt.encoder
+        encoder.dropout, encoder.layerdrop = share, share / 2
+        for layer in encoder.layers:
+            layer.self_attn.attention_dropout = share
+            layer.feed_forward1.activation_dropout = share
+            layer.feed_forward2.activation_dropout = share
 
     def encode(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Turn features (batch, mel frames, bins) into encoder frames and their counts."""

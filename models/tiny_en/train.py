@@ -203,11 +203,12 @@ class Trainer:
     ) -> NDArray[np.float64]:
         """Take one step; return CTC loss, TDT loss and seconds heard."""
         self.model.train()
+        self.model.drop(stage.dropout)
         ids = [torch.tensor(self.pieces.encode(words), dtype=torch.long) for words in texts]
         sizes = torch.tensor([len(one) for one in ids], device=self.device)
         targets = torch.nn.utils.rnn.pad_sequence(ids, batch_first=True).to(self.device)
         heard, ends = (torch.from_numpy(part).to(self.device) for part in (samples, lengths))
-        features, counts = self.spoiled(heard, ends, stage.strength)
+        features, counts = self.spoiled(heard, ends, stage)
         frames, counts = self.model.encode(features, counts)
         zero = torch.zeros((), device=self.device)
         young = self.options.init and self.step < HEAD_FIRST
@@ -245,9 +246,9 @@ class Trainer:
             for value, part in zip(values, parts, strict=True):
                 value.copy_(part.view_as(value))
 
-    def spoiled(self, samples: Tensor, lengths: Tensor, strength: float) -> tuple[Tensor, Tensor]:
+    def spoiled(self, samples: Tensor, lengths: Tensor, stage: Stage) -> tuple[Tensor, Tensor]:
         """Compute features, warp their frequency axis, and mask stripes of them."""
-        counts = lengths // 160
+        counts, strength = lengths // 160, stage.masks or stage.strength
         with torch.no_grad():
             mel = self.features.log_mel(samples, lengths)
             if strength:
@@ -304,13 +305,18 @@ def bent(mel: Tensor, strength: float) -> Tensor:
 
 
 def striped(features: Tensor, counts: Tensor, strength: float) -> None:
-    """Blank out stripes of frequency and of time, in place."""
+    """Blank out two stripes of frequency and one or two of each second, in place.
+
+    After Park et al., "SpecAugment: A Simple Data Augmentation Method for Automatic Speech
+    Recognition" (2019), with more stripes of time the longer a sound is, as in its sequel (2020).
+    """
     for row, count in zip(features, counts.tolist(), strict=True):
         for _ in range(2):
-            width = int(torch.randint(0, 1 + int(24 * strength), ()))
+            width = int(torch.randint(0, 1 + int(40 * strength), ()))
             start = int(torch.randint(0, 128 - width, ()))
             row[:, start : start + width] = 0
-            size = int(torch.randint(0, 1 + int(min(20, 0.06 * count) * strength), ()))
+        for _ in range(max(1, round(count / 70))):
+            size = int(torch.randint(0, 1 + int(min(25, 0.06 * count) * strength), ()))
             begin = int(torch.randint(0, max(1, count - size), ()))
             row[begin : begin + size] = 0
 
