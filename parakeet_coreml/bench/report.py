@@ -10,11 +10,15 @@ from parakeet_coreml.bench import cascade, pictures
 from parakeet_coreml.bench.figures import Estimate, Spread, percentile
 from parakeet_coreml.bench.findings import LATENCIES, Finding, Pair, find, pairs
 from parakeet_coreml.bench.kept import Recording
+from parakeet_coreml.bench.machine import BUSY
 from parakeet_coreml.bench.results import Results, Row
 from parakeet_coreml.bench.scoring import Scorer
 from parakeet_coreml.errors import StorageError, UsageError
 
 Table = list[list[str]]
+
+DISTURBED = 0.05
+"""Share of disturbed runs up to which the machine is not called busy."""
 
 MARKDOWN = """\
 # {{ title }}
@@ -116,7 +120,7 @@ def facts(results: Results) -> list[str]:
 def noted(results: Results) -> str:
     """Return when and where, for the corner of a picture."""
     machine = results.plan["machine"]
-    busy = ", busy" if any(row["busy"] for row in results.measured) else ""
+    busy = ", busy" if _is_busy(results.measured) else ""
     place = f"{machine['cores']} cores of {machine['processor']}, {machine['system']}{busy}"
     return f"{machine['date'][:10]}, {place}, parakeet-coreml {machine['version']}"
 
@@ -125,12 +129,16 @@ def _load(measured: Sequence[Row]) -> str:
     """Say how busy the machine was with other things."""
     busy = sum(bool(row["busy"]) for row in measured)
     others = percentile([row["others_cores"] for row in measured], 0.5)
-    if not busy:
-        return f"Load: nothing else ran (median {others:.2f} cores used by others)"
-    return (
-        f"BUSY MACHINE: in {busy} of {len(measured)} runs others used more than 0.2 cores "
-        f"(median {others:.2f}); times are not to be trusted, only ratios within the run"
-    )
+    found = f"in {busy} of {len(measured)} runs others used more than {BUSY} cores "
+    found += f"(median {others:.2f})"
+    if _is_busy(measured):
+        return f"BUSY MACHINE: {found}; times are not to be trusted, only ratios within the run"
+    return f"Load: {found}"
+
+
+def _is_busy(measured: Sequence[Row]) -> bool:
+    """Whether so many runs were disturbed that a p95 may be of them alone."""
+    return sum(bool(row["busy"]) for row in measured) > DISTURBED * len(measured)
 
 
 def _tables(findings: Sequence[Finding], between: Sequence[Pair]) -> list[tuple[str, Table]]:

@@ -414,7 +414,15 @@ def test_a_failed_run_is_in_the_report_and_counts_for_no_figure(
     assert "WER" not in text.partition("## Latency")[0].replace("WER, first", "")
 
 
-def test_a_busy_machine_is_said(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("quiet", "said"),
+    [
+        (0, "BUSY MACHINE: in 1 of 1 runs others used more than 0.2 cores (median 0.90)"),
+        (18, "BUSY MACHINE: in 1 of 19 runs"),
+        (19, "Load: in 1 of 20 runs others used more than 0.2 cores (median 0.00)\n"),
+    ],
+)
+def test_a_busy_machine_is_said(tmp_path: Path, quiet: int, said: str) -> None:
     row: dict[str, Any] = {
         "key": "a",
         "name": "a",
@@ -440,8 +448,12 @@ def test_a_busy_machine_is_said(tmp_path: Path) -> None:
     }
     found = results.begin(tmp_path / "out", about)
     found.add(row)
+    for number in range(quiet):
+        found.add({**row, "key": str(number), "others_cores": 0.0, "busy": False})
     report.write(found, tmp_path / "out", Scorer("english"))
-    assert "BUSY MACHINE: in 1 of 1 runs" in (tmp_path / "out" / "report.md").read_text()
+    assert said in (tmp_path / "out" / "report.md").read_text()
+    svg = "".join(path.read_text() for path in (tmp_path / "out").glob("*.svg"))
+    assert (", busy" in svg) == said.startswith("BUSY")
 
 
 def test_load_counts_what_others_use_and_not_our_own(monkeypatch: pytest.MonkeyPatch) -> None:
