@@ -48,8 +48,7 @@ class Stage:
     wordless: float = 0.02
     strength: float = 0.0
     masks: float = 0.0
-    """How much features are stretched and masked, whatever `strength` says of the sound; 0 as it
-    says."""
+    """How much features are stretched and masked; 0: as `strength` says, with narrower stripes."""
     dropout: float = 0.0
     """Share of activations that are left out, and half as often a layer."""
     longest: float = 6.0

@@ -38,6 +38,8 @@ SAVE_EVERY = 90.0
 """Seconds between checkpoints."""
 RENDEZVOUS = "tcp://127.0.0.1:29511"
 """Where the processes of one training meet."""
+NARROW = 0.6
+"""Of the stripes of `masks`: those of a stage that names none, about as wide as ever."""
 SCHEDULE = Path(__file__).with_name("schedule.json")
 """The stages of the recipe."""
 
@@ -255,7 +257,7 @@ class Trainer:
                 mel = bent(mel, strength)
             features = self.features.normal(mel, counts)
             if strength:
-                striped(features, counts, strength)
+                striped(features, counts, stage.masks or NARROW * strength)
         return features, counts
 
     def blend(self) -> None:
