@@ -49,8 +49,7 @@ def main() -> None:
     parts: dict[str, list[Row]] = {}
     for row in manifest(options.people):
         if float(row["seconds"]) <= LONGEST:
-            mark = "v" if apart(row) else "p"
-            parts.setdefault(f"{mark}-{row['set']}", []).append(row)
+            parts.setdefault(pack(row), []).append(row)
     for name, rows in sorted(parts.items()):
         write_pack(folder / name, options.people, rows)
     noises = [heard(path) for path in sorted((options.people / "noise").glob("*.opus"))]
@@ -67,6 +66,17 @@ def apart(row: Row) -> bool:
     """Say whether a recording is for validation: all of a speaker's are, or none."""
     key = row["path"] if row["set"] in BY_RECORDING else row["speaker"]
     return hashlib.sha256(key.encode()).digest()[0] % PARTS == 0
+
+
+def pack(row: Row) -> str:
+    """Name the pack of a recording; few digits are among many commands, so a schedule weighs them.
+
+    Those to validate with stay together: what is measured keeps its names.
+    """
+    if apart(row):
+        return f"v-{row['set']}"
+    rare = row["set"] == "speech_commands" and kind(row) == "digits"
+    return f"p-{row['set']}{'_digits' if rare else ''}"
 
 
 def kind(row: Row) -> str:

@@ -10,7 +10,7 @@ from itertools import pairwise
 from pathlib import Path
 from random import Random
 
-from models.tiny_en import text, voices
+from models.tiny_en import text, voices, wordnet
 from models.tiny_en.folders import WORK
 
 NARROW = {"digits": 5, "phrase": 1, "dictation": 2}
@@ -29,13 +29,16 @@ def main() -> None:
     parser.add_argument("--family", choices=sorted(voices.FAMILIES), required=True)
     parser.add_argument("--count", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--domain", choices=["narrow", "wide", "held", "people"], default="wide")
+    domains = ["narrow", "wide", "held", "people", "wordnet"]
+    parser.add_argument("--domain", choices=domains, default="wide")
     options = parser.parse_args()
     rng = Random(f"{options.name}{options.seed}")
     folder = options.work / "packs"
     folder.mkdir(parents=True, exist_ok=True)
     if options.domain == "people":
         drawn = like_people(said_by_people(folder), options.count, rng)
+    elif options.domain == "wordnet":
+        drawn = [("wordnet", one) for one in rng.sample(wordnet.examples(), options.count)]
     else:
         drawn = sentences(options.domain, options.count, rng)
     write_pack(folder / options.name, options.family, drawn, rng)

@@ -17,7 +17,7 @@ from parakeet_coreml.backends.transducer.tdt import Candidates, Decision, Emissi
 from parakeet_coreml.backends.transducer.vocab import Vocab
 from parakeet_coreml.errors import BackendFailedError, ModelUnusableError
 
-HINT = "check its files with: parakeet-coreml models verify"
+HINT = "`parakeet-coreml models verify` checks a download; copy or convert one of your own anew"
 
 P = TypeVar("P")
 
