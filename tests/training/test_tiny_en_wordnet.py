@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+
 from models.tiny_en import wordnet
 from models.tiny_en.text import HELD_OUT
 
