@@ -38,7 +38,12 @@ def main() -> None:
     if options.domain == "people":
         drawn = like_people(said_by_people(folder), options.count, rng)
     elif options.domain == "wordnet":
-        drawn = [("wordnet", one) for one in rng.sample(wordnet.examples(), options.count)]
+        try:
+            examples = wordnet.examples()
+        except FileNotFoundError as error:
+            parser.error(f"no {error.filename}: apt-get install wordnet-base")
+        some = rng.sample(examples, min(options.count, len(examples)))
+        drawn = [("wordnet", one) for one in some]
     else:
         drawn = sentences(options.domain, options.count, rng)
     write_pack(folder / options.name, options.family, drawn, rng)

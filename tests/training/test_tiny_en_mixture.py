@@ -150,3 +150,20 @@ def test_weak_labels_are_left_out_and_the_others_keep_their_places(
     assert [(item.text, item.starts) for item in kept] == [("first", (1,)), ("third", (3,))]
     every = packed(folders[0], weak=True)["n-one"]
     assert [item.text for item in every] == ["first", "second", "third"]
+
+
+def test_digits_of_the_crowd_have_a_pack_that_a_schedule_can_weigh() -> None:
+    people = recipe("people")
+    speakers = [f"sc_{k}" for k in range(200)]
+    rows = {
+        word: [
+            {"path": f"{word}.opus", "set": "speech_commands", "speaker": who, "transcript": word}
+            for who in speakers
+        ]
+        for word in ("seven", "stop")
+    }
+
+    packs = {word: {people.pack(row) for row in some} for word, some in rows.items()}
+
+    assert packs["seven"] == {"p-speech_commands_digits", "v-speech_commands"}
+    assert packs["stop"] == {"p-speech_commands", "v-speech_commands"}
