@@ -18,6 +18,8 @@ import soundfile
 from numpy.typing import NDArray
 from scipy.signal import resample_poly
 
+from models.tiny_en import accent
+
 Samples = NDArray[np.float32]
 
 RATE = 16_000
@@ -143,11 +145,15 @@ def festival(text: str, rng: Random, folder: Path) -> Spoken:
 class Hibari:
     """hibari's one voice, bent before its spectrum becomes sound: pitch, formants, breath, tilt."""
 
-    def __init__(self) -> None:
-        """Load the network that the wheel carries, with American and British pronunciation."""
+    def __init__(self, *, second: bool = False) -> None:
+        """Load the network that the wheel carries, with American and British pronunciation.
+
+        `second` speaks as those do whose first language is another, and more slowly.
+        """
         import hibari  # noqa: PLC0415  training has no voices
         from hibari.g2p import G2P  # noqa: PLC0415  training has no voices
 
+        self.second = second
         self.tts = hibari.Hibari()
         self.g2p = {"us": G2P(british=False), "gb": G2P(british=True)}
 
@@ -156,12 +162,14 @@ class Hibari:
         del folder
         from hibari import dsp  # noqa: PLC0415  training has no voices
 
-        accent = rng.choice(["us", "us", "gb"])
-        mark = rng.choice([".", ".", "!", "?", ","])
-        ids = self.tts.ids(self.g2p[accent](text + mark))
+        dialect = rng.choice(["us", "us", "gb"])
+        phonemes = self.g2p[dialect](text + rng.choice([".", ".", "!", "?", ","]))
+        speed = rng.uniform(0.75, 1.35)
+        if self.second:
+            phonemes, speed = accent.bent(phonemes, rng), rng.uniform(0.6, 1.05)
         feeds = {
-            "ids": np.asarray([ids], np.int64),
-            "speed": np.asarray([rng.uniform(0.75, 1.35)], np.float32),
+            "ids": np.asarray([self.tts.ids(phonemes)], np.int64),
+            "speed": np.asarray([speed], np.float32),
         }
         lh, theta, ln, lr, phi, f0 = (out[0] for out in self.tts.sess.run(None, feeds))
         deep = rng.random() < 0.55
@@ -175,7 +183,7 @@ class Hibari:
         tilt = (np.linspace(0, 1, len(lh)) * rng.uniform(-2.5, 1.0)).astype(np.float32)[:, None]
         noise = np.random.default_rng(rng.getrandbits(32))
         samples = dsp.synth(lh + tilt, theta, ln + tilt, lr + tilt, phi, f0, noise)
-        return Spoken(f"hibari-{accent}", to_rate(samples, dsp.SR))
+        return Spoken(f"hibari-{dialect}{'-second' * self.second}", to_rate(samples, dsp.SR))
 
 
 class Pico:
@@ -328,6 +336,7 @@ FAMILIES: dict[str, Callable[[], Voice]] = {
     "flite-bent": lambda: flite_bent,
     "festival": lambda: festival,
     "hibari": Hibari,
+    "hibari-second": lambda: Hibari(second=True),
     "pico": Pico,
     "rhvoice": RHVoice,
     "slt": lambda: slt,
