@@ -5,20 +5,31 @@ from __future__ import annotations
 import argparse
 import json
 import re
-import subprocess
-import tempfile
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnxruntime
-import soundfile
 import torch
-from numpy.typing import NDArray
 
 from models.tiny_en import augment, export
+from models.tiny_en.cases import (
+    PLACES,
+    RATE,
+    WINDOW,
+    Case,
+    Pair,
+    Samples,
+    by_utterance,
+    edged,
+    grouped,
+    heading,
+    joined,
+    listened,
+    recorded,
+    row,
+    with_noise,
+)
 from models.tiny_en.folders import WORK
 from models.tiny_en.mixture import (
     HELD_SPEAKER,
@@ -32,9 +43,6 @@ from models.tiny_en.model import DURATIONS, Features
 from models.tiny_en.tokens import BLANK
 from models.tiny_en.voices import read
 
-Samples = NDArray[np.float32]
-RATE = 16_000
-WINDOW = 15 * RATE
 JFK = (
     "and so my fellow americans ask not what your country can do for you "
     "ask what you can do for your country"
@@ -76,43 +84,6 @@ def main() -> None:
     people(recogniser, options)
     if options.recorder:
         streamed(recogniser, sets, options)
-
-
-@dataclass(frozen=True)
-class Errors:
-    """Word errors, and the words they are counted against."""
-
-    substituted: int = 0
-    deleted: int = 0
-    inserted: int = 0
-    words: int = 0
-
-    def __add__(self, other: Errors) -> Errors:
-        """Add up."""
-        return Errors(
-            self.substituted + other.substituted,
-            self.deleted + other.deleted,
-            self.inserted + other.inserted,
-            self.words + other.words,
-        )
-
-    @property
-    def rate(self) -> float:
-        """WER in percent."""
-        return 100 * (self.substituted + self.deleted + self.inserted) / max(1, self.words)
-
-
-def errors(reference: list[str], heard: list[str]) -> Errors:
-    """Align two word lists at least cost."""
-    previous = [Errors(inserted=i) for i in range(len(heard) + 1)]
-    for i, word in enumerate(reference, 1):
-        row_ = [Errors(deleted=i)]
-        for j, other in enumerate(heard, 1):
-            same = previous[j - 1] + Errors(substituted=int(word != other))
-            options = [same, previous[j] + Errors(deleted=1), row_[-1] + Errors(inserted=1)]
-            row_.append(min(options, key=lambda e: e.substituted + e.deleted + e.inserted))
-        previous = row_
-    return previous[-1] + Errors(words=len(reference))
 
 
 class Recogniser:
@@ -170,8 +141,6 @@ class Recogniser:
         return ids
 
 
-Case = tuple[str, Samples]
-PLACES = ("elsewhere", "at a seam")
 IN_NOISE = (
     "command, speech_commands",
     "order, picovoice_barista",
@@ -215,24 +184,13 @@ def said(item: Item) -> Case:
     return item.text, item.pcm.astype(np.float32) / np.float32(32_768)
 
 
-def edged(case: Case) -> Case:
-    """Put 0.3 s of faint noise around an utterance, as a recording has."""
-    words, samples = case
-    padded = np.pad(samples, int(0.3 * RATE))
-    noise = np.random.default_rng(len(samples)).standard_normal(len(padded)).astype(np.float32)
-    return words, padded + noise * np.float32(3e-4)
-
-
-def score(recogniser: Recogniser, cases: Iterable[Case], *, show: bool = False) -> Errors:
-    """Add up the errors of all cases."""
-    total = Errors()
-    for reference, samples in cases:
-        heard = recogniser(samples)
-        found = errors(reference.split(), heard.split())
-        if show and found.rate:
-            print(f"    {reference}\n  → {heard}")
-        total += found
-    return total
+def score(recogniser: Recogniser, cases: Iterable[Case], *, show: bool = False) -> list[Pair]:
+    """Listen to all cases; `show` prints what is heard wrong."""
+    pairs = list(listened(recogniser, cases))
+    for said_, heard in pairs:
+        if show and said_ != heard:
+            print(f"    {said_}\n  → {heard}")
+    return pairs
 
 
 def apart(work: Path) -> dict[str, list[Case]]:
@@ -243,20 +201,6 @@ def apart(work: Path) -> dict[str, list[Case]]:
             for item in items:
                 kinds.setdefault(f"{item.kind}, {name[2:]}", []).append(said(item))
     return dict(sorted(kinds.items()))
-
-
-def heading(name: str, about: str) -> None:
-    """Open a table."""
-    print(
-        f"\n| {name} ({about}) | words | WER | S | D | I |\n|---|---:|---:|---:|---:|---:|",
-        flush=True,
-    )
-
-
-def row(name: str, found: Errors) -> None:
-    """Print one line of a table."""
-    cells = [found.words, f"{found.rate:.1f} %", found.substituted, found.deleted, found.inserted]
-    print(f"| {name} | " + " | ".join(map(str, cells)) + " |", flush=True)
 
 
 def noisy(recogniser: Recogniser, sets: dict[str, list[Case]]) -> None:
@@ -272,14 +216,6 @@ def noisy(recogniser: Recogniser, sets: dict[str, list[Case]]) -> None:
                 )
 
 
-def with_noise(cases: list[Case], ratio: float, slope: float) -> Iterator[Case]:
-    """Spoil each case by a fixed ratio."""
-    rng = np.random.default_rng(11)
-    for words, samples in cases:
-        level = np.sqrt((samples**2).mean()) * 10 ** (-ratio / 20)
-        yield words, samples + augment.coloured(rng, len(samples), slope) * np.float32(level)
-
-
 def lengths(recogniser: Recogniser, sets: dict[str, list[Case]]) -> None:
     """Sort all utterances by length, and join them to fill windows of 15 s."""
     heading("length", "all sets above together")
@@ -289,71 +225,29 @@ def lengths(recogniser: Recogniser, sets: dict[str, list[Case]]) -> None:
         row(f"{low} to {high} s", score(recogniser, some))
 
 
-def grouped(cases: list[Case], most: int) -> Iterator[list[Case]]:
-    """Take utterance after utterance as long as they fit into `most` samples."""
-    group: list[Case] = []
-    for case in cases:
-        if group and sum(len(samples) for _, samples in group) + len(case[1]) > most:
-            yield group
-            group = []
-        group.append(case)
-    if group:
-        yield group
-
-
-def joined(group: list[Case]) -> Case:
-    """Make one of several utterances."""
-    return " ".join(words for words, _ in group), np.concatenate([part for _, part in group])
-
-
 def streamed(
     recogniser: Recogniser, sets: dict[str, list[Case]], options: argparse.Namespace
 ) -> None:
     """Join all sets to windows, and to minutes that the recorder has to cut into windows."""
     heading("joined", "0.6 s between two utterances")
-    places = {(where, how): Errors() for where in PLACES for how in ("alone", "in the recorder")}
+    command = [options.recorder]
+    places: dict[str, list[Pair]] = {}
     for name, cases in sets.items():
         windows = map(joined, grouped(cases, WINDOW))
         row(f"{name}, one window of 15 s", score(recogniser, windows))
-        total = Errors()
+        minutes = []
         for group in grouped(cases, 4 * WINDOW):
-            reference, samples = joined(group)
-            chunks = recorded(samples, options)
-            text = " ".join(chunk["text"] for chunk in chunks)
-            total += errors(reference.split(), text.split())
+            words, samples = joined(group)
+            chunks = recorded(samples, command, "--model", str(options.model))
+            minutes.append((words, " ".join(chunk["text"] for chunk in chunks)))
             for where, case, heard in by_utterance(group, chunks):
-                places[where, "alone"] += score(recogniser, [case])
-                places[where, "in the recorder"] += errors(case[0].split(), heard)
-        row(f"{name}, 60 s through the recorder", total)
+                places.setdefault(f"{where}, alone", []).extend(score(recogniser, [case]))
+                places.setdefault(f"{where}, in the recorder", []).append((case[0], heard))
+        row(f"{name}, 60 s through the recorder", minutes)
     heading("seams", "all sets above; a seam is within 0.3 s of the utterance")
-    for (where, how), found in places.items():
-        row(f"{where}, {how}", found)
-
-
-def by_utterance(
-    group: list[Case], chunks: list[dict[str, Any]]
-) -> Iterator[tuple[str, Case, list[str]]]:
-    """Part what the recorder heard by where each utterance lies; yield place, case and words."""
-    cuts = [chunk["end_ms"] for chunk in chunks[:-1]]
-    words = [word for chunk in chunks for word in chunk["words"]]
-    begin = 0.0
-    for case in group:
-        end = begin + len(case[1]) * 1000 / RATE
-        heard = [w["text"] for w in words if begin <= (w["start_ms"] + w["end_ms"]) / 2 < end]
-        yield PLACES[any(begin - 300 < cut < end + 300 for cut in cuts)], case, heard
-        begin = end
-
-
-def recorded(samples: Samples, options: argparse.Namespace) -> list[dict[str, Any]]:
-    """Have the recorder transcribe; return its chunks."""
-    command = [options.recorder, "progressive-record", "--backend", "onnx", "--words", "--meta"]
-    with tempfile.TemporaryDirectory() as folder:
-        sound = Path(folder) / "minute.wav"
-        soundfile.write(sound, samples, RATE, subtype="PCM_16")
-        command += ["--model", str(options.model), "--input", str(sound)]
-        out = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    lines = [json.loads(line) for line in out.splitlines()]
-    return [line for line in lines if line["type"] == "chunk"]
+    for where in PLACES:
+        for how in ("alone", "in the recorder"):
+            row(f"{where}, {how}", places.get(f"{where}, {how}", []))
 
 
 def people(recogniser: Recogniser, options: argparse.Namespace) -> None:

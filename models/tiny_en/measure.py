@@ -4,30 +4,22 @@ from __future__ import annotations
 
 import argparse
 import csv
-import json
-import subprocess
 import sys
-import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from random import Random
 
-import jiwer
-import numpy as np
 import soundfile
-from numpy.typing import NDArray
 
+from models.tiny_en.cases import WINDOW, Case, Samples, grouped, joined, listened, recorded, row
 from parakeet_coreml.backends.base import Backend
 from parakeet_coreml.backends.registry import open_backend
 from parakeet_coreml.recognition.words import text_of, words_of
 from parakeet_coreml.selection import ModelSelection
 
-RATE = 16_000
-WINDOW = 15 * RATE
 PAUSE = 0.4
 """Seconds between two recordings that are joined."""
-Case = tuple[str, NDArray[np.float32]]
-"""What is said, and the sound, shape (samples,), 16 kHz."""
 
 
 def main() -> None:
@@ -38,17 +30,17 @@ def main() -> None:
     options = parser.parse_args()
     kinds = cases(options.folder)
     backend, _ = open_backend(ModelSelection(model="tiny-en", backend="onnx").spec())
+    hear = partial(heard, backend)
     for name, found in kinds.items():
-        row(f"{name}, each alone", ((said, heard(backend, sound)) for said, sound in found))
+        row(f"{name}, each alone", listened(hear, found))
     commands = [
         case for name, found in kinds.items() if name.startswith("command") for case in found
     ]
-    row("commands, strings of 3 to 5", listened(backend, strings(commands)))
+    row("commands, strings of 3 to 5", listened(hear, strings(commands)))
     if options.recorder:
         every = [case for found in kinds.values() for case in found]
-        row("all, one window of 15 s", listened(backend, grouped(every, WINDOW)))
-        minutes = grouped(every, 4 * WINDOW)
-        row("all, 60 s through the recorder", ((said, recorded(sound)) for said, sound in minutes))
+        row("all, one window of 15 s", listened(hear, filled(every, WINDOW)))
+        row("all, 60 s through the recorder", listened(streamed, filled(every, 4 * WINDOW)))
 
 
 def cases(folder: Path) -> dict[str, list[Case]]:
@@ -63,27 +55,9 @@ def cases(folder: Path) -> dict[str, list[Case]]:
     return dict(sorted(found.items()))
 
 
-def heard(backend: Backend, sound: NDArray[np.float32]) -> str:
+def heard(backend: Backend, sound: Samples) -> str:
     """Transcribe one window."""
     return text_of(words_of(backend.transcribe(sound).tokens))
-
-
-def listened(backend: Backend, joined: Iterable[Case]) -> Iterator[tuple[str, str]]:
-    """Yield what is said and what is heard."""
-    for said, sound in joined:
-        yield said, heard(backend, sound)
-
-
-def row(name: str, pairs: Iterable[tuple[str, str]]) -> None:
-    """Print words and errors of pairs of said and heard."""
-    said, found = zip(*pairs, strict=True)
-    out = jiwer.process_words(list(said), list(found))
-    words = out.hits + out.substitutions + out.deletions
-    print(
-        f"| {name} | {words} | {100 * out.wer:.1f} % | {out.substitutions} | {out.deletions} "
-        f"| {out.insertions} |",
-        flush=True,
-    )
 
 
 def strings(singles: list[Case]) -> Iterator[Case]:
@@ -93,41 +67,20 @@ def strings(singles: list[Case]) -> Iterator[Case]:
     while left:
         count = rng.randint(3, 5)
         count = len(left) if len(left) - count < 3 else count
-        yield joined(left[:count])
+        yield joined(left[:count], pause=PAUSE)
         left = left[count:]
 
 
-def grouped(singles: list[Case], most: int) -> Iterator[Case]:
+def filled(singles: list[Case], most: int) -> Iterator[Case]:
     """Join neighbours to at most so many samples."""
-    group: list[Case] = []
-    length = 0
-    for case in singles:
-        more = len(case[1]) + int(PAUSE * RATE)
-        if group and length + more > most:
-            yield joined(group)
-            group, length = [], 0
-        group.append(case)
-        length += more
-    yield joined(group)
+    for group in grouped(singles, most, pause=PAUSE):
+        yield joined(group, pause=PAUSE)
 
 
-def joined(group: list[Case]) -> Case:
-    """Join recordings with a pause after each but the last."""
-    pause = np.zeros(int(PAUSE * RATE), np.float32)
-    parts = [part for _, sound in group for part in (sound, pause)]
-    return " ".join(said for said, _ in group), np.concatenate(parts[:-1])
-
-
-def recorded(sound: NDArray[np.float32]) -> str:
+def streamed(sound: Samples) -> str:
     """Have the recorder transcribe."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "minute.wav"
-        soundfile.write(path, sound, RATE, subtype="PCM_16")
-        command = [sys.executable, "-m", "parakeet_coreml", "progressive-record"]
-        command += ["--backend", "onnx", "--model", "tiny-en", "--input", str(path)]
-        out = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    lines = map(json.loads, out.splitlines())
-    return " ".join(line["text"] for line in lines if line["type"] == "chunk")
+    chunks = recorded(sound, [sys.executable, "-m", "parakeet_coreml"], "--model", "tiny-en")
+    return " ".join(chunk["text"] for chunk in chunks)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ import pytest
 import specs
 
 from models.tiny_en import measure
+from models.tiny_en.cases import WINDOW, Case, Samples, listened
 from parakeet_coreml.backends.base import Backend
 from parakeet_coreml.backends.registry import open_backend
 from parakeet_coreml.store.locate import BUILT_IN_DIRECTORY
@@ -22,7 +23,7 @@ PEOPLE = Path(__file__).parents[1] / "data" / "people"
 
 
 @cache
-def of(kind: str) -> list[measure.Case]:
+def of(kind: str) -> list[Case]:
     """Return the recordings of a kind; of all for ""."""
     kinds = measure.cases(PEOPLE)
     return [case for name, found in kinds.items() if name.startswith(kind) for case in found]
@@ -32,6 +33,10 @@ def of(kind: str) -> list[measure.Case]:
 def backend() -> Backend:
     opened, _ = open_backend(specs.spec_of("onnx", "tiny-en", BUILT_IN_DIRECTORY))
     return opened
+
+
+def hear(sound: Samples) -> str:
+    return measure.heard(backend(), sound)
 
 
 def errors(pairs: Iterable[tuple[str, str]]) -> tuple[int, int]:
@@ -61,23 +66,23 @@ def test_the_set_is_what_its_manifest_lists() -> None:
     ],
 )
 def test_each_recording_alone(kind: str, words: int, most: int) -> None:
-    wrong, spoken = errors(measure.listened(backend(), of(kind)))
+    wrong, spoken = errors(listened(hear, of(kind)))
 
     assert spoken == words
     assert wrong <= most
 
 
 def test_commands_in_strings() -> None:
-    wrong, spoken = errors(measure.listened(backend(), measure.strings(of("command"))))
+    wrong, spoken = errors(listened(hear, measure.strings(of("command"))))
 
     assert spoken == 160
     assert wrong <= 21  # 17 were measured
 
 
 def test_the_recorder_hears_what_a_window_hears() -> None:
-    windows, spoken = errors(measure.listened(backend(), measure.grouped(of(""), measure.WINDOW)))
-    minutes = measure.grouped(of(""), 4 * measure.WINDOW)
-    recorder, _ = errors((said, measure.recorded(sound)) for said, sound in minutes)
+    windows, spoken = errors(listened(hear, measure.filled(of(""), WINDOW)))
+    minutes = measure.filled(of(""), 4 * WINDOW)
+    recorder, _ = errors(listened(measure.streamed, minutes))
 
     assert spoken == 1122
     assert windows <= 515  # 489 were measured, and 488
