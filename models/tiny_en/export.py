@@ -37,60 +37,69 @@ def main() -> None:
         "--trained",
         type=Path,
         nargs="+",
-        help="last.pt of a run, or several of one run: their mean; else the checkpoint as it is",
+        help="last.pt of a run, or of several: their mean; else the checkpoint as it is",
     )
     parser.add_argument(
         "--share",
         type=float,
-        default=1.0,
-        help="of the run in what is written; the rest is the checkpoint that it began with",
+        nargs="+",
+        default=[1.0],
+        help="of the mean in what is written, or of each; the rest is the checkpoint that is there",
     )
     parser.add_argument("--work", type=Path, default=WORK)
     parser.add_argument("--checkpoint", type=Path, default=CHECKPOINT)
     parser.add_argument("--out", type=Path, default=SHIPPED)
     options = parser.parse_args()
     if options.trained:
-        write_checkpoint(options.trained, options.work, options.checkpoint, options.share)
+        try:
+            shares = each(options.share, len(options.trained))
+        except ValueError as error:
+            parser.error(str(error))
+        write_checkpoint(options.trained, shares, options.work, options.checkpoint)
     write_onnx(options.checkpoint, options.out)
 
 
-def write_checkpoint(trained: list[Path], work: Path, folder: Path, share: float = 1.0) -> None:
+def each(shares: list[float], count: int) -> list[float]:
+    """Give every one of `count` runs its share; one share is parted among them.
+
+    Raises ValueError if there are neither one nor `count`, or if they are more than the whole.
+    """
+    found = [shares[0] / count] * count if len(shares) == 1 else shares
+    if len(found) != count or min(found) < 0 or sum(found) > 1 + 1e-9:
+        message = f"--share: one or {count} of 0 or more, together 1 at most"
+        raise ValueError(message)
+    return found
+
+
+def write_checkpoint(trained: list[Path], shares: list[float], work: Path, folder: Path) -> None:
     """Round the averaged weights to fp16; save them as `transformers` does, pieces beside.
 
-    With a `share` below 1 they are drawn towards the checkpoint in `folder`, which the run began
-    with: what it forgot comes back, and most of what it learnt stays (Wortsman et al., *Robust
-    fine-tuning of zero-shot models*, CVPR 2022).
+    With `shares` that leave a rest they are drawn towards the checkpoint in `folder`, which a run
+    began with: what it forgot comes back, and most of what it learnt stays (Wortsman et al.,
+    *Robust fine-tuning of zero-shot models*, CVPR 2022; of several runs: *Model soups*, ICML 2022).
     """
     folder.mkdir(parents=True, exist_ok=True)
     model = TinyModel()
     averages = [
         torch.load(one, weights_only=True, map_location="cpu")["average"] for one in trained
     ]
-    model.load_state_dict(
-        {
-            name: torch.stack([average[name].float() for average in averages])
-            .mean(0)
-            .to(value.dtype)
-            for name, value in averages[-1].items()
-        }
-    )
-    before = load_file(folder / "model.safetensors") if share < 1 else {}
-    halves = {
-        name: (_drawn(value, before.get(name), share) if value.is_floating_point() else value)
-        .contiguous()
-        .clone()
-        for name, value in model.tdt.state_dict().items()
-    }
+    model.load_state_dict(averages[-1])
+    before = load_file(folder / "model.safetensors") if sum(shares) < 1 - 1e-9 else {}
+    halves = {}
+    for name, value in model.tdt.state_dict().items():
+        mixed = value
+        if value.is_floating_point():
+            parts = [average[f"tdt.{name}"].float() for average in averages]
+            mixed = sum(
+                (share * part for share, part in zip(shares, parts, strict=True)),
+                (1 - sum(shares)) * before[name].float() if before else torch.zeros_like(value),
+            ).half()
+        halves[name] = mixed.contiguous().clone()
     save_file(halves, folder / "model.safetensors", metadata={"format": "pt"})
     model.tdt.config.architectures = ["ParakeetForTDT"]
     model.tdt.config.save_pretrained(folder)
     ParakeetFeatureExtractor(feature_size=128).save_pretrained(folder)
     (folder / "pieces.model").write_bytes((work / "pieces.model").read_bytes())
-
-
-def _drawn(value: torch.Tensor, before: torch.Tensor | None, share: float) -> torch.Tensor:
-    mixed = value if before is None else share * value + (1 - share) * before.float()
-    return mixed.half()
 
 
 def loaded(folder: Path) -> ParakeetForTDT:

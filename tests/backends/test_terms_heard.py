@@ -47,10 +47,10 @@ def test_the_same_list_gives_the_same_words_everywhere(backend: str) -> None:
         requires("mlx", present=find_spec("parakeet_mlx") is not None)
     window = noisy(0.07, SAID)  # where it is in doubt
     (without,) = heard(backend, windows=[window])
-    (with_list,) = heard(backend, Term("doctors"), Term("kubernetes"), windows=[window])
+    (with_list,) = heard(backend, Term("doctor's"), Term("kubernetes"), windows=[window])
     text = text_of(words_of(without.tokens))
-    assert "the doctor the converto" in text
-    expected = text.replace("doctor the", "doctors of the")
+    assert "the doctor will come back tomorrow" in text
+    expected = text.replace("doctor will come back tomorrow", "doctor's come a student")
     assert text_of(words_of(with_list.tokens)) == expected
 
 
