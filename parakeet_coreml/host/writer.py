@@ -1,5 +1,6 @@
 """The writer of stdout: a thread of its own, so that a slow reader holds up nothing else."""
 
+import errno
 import os
 import select
 import threading
@@ -23,6 +24,8 @@ class Writer:
         self.fd = fd
         self.lost = False
         """True once a line could not be written: the reader is gone or the disk is full."""
+        self.cause = ""
+        """What the system said then; "" of a reader that is gone."""
         self._on_lost = on_lost
         self._lines: deque[bytes] = deque()
         self._changed = threading.Condition()
@@ -126,7 +129,9 @@ class Writer:
         except BlockingIOError:  # the host made our end non-blocking
             self._takes(WAIT)
             return
-        except OSError:
+        except OSError as error:
+            if error.errno != errno.EPIPE:
+                self.cause = error.strerror or str(error)
             self._lose()
             return
         self._line = self._line[count:] if count < len(self._line) else b""

@@ -93,8 +93,8 @@ class Recording:
             Order.WRITE_DONE: self._write_done,
             Order.DRAIN: self._begin_to_drain,
             Order.FLUSH: lambda: self._writer.flush(ABORT_PATIENCE),
-            Order.SAY_UNREAD: lambda: stdio.say(summary.UNREAD),
-            Order.SAY_READER_LOST: lambda: stdio.say(summary.READER_LOST),
+            Order.SAY_UNREAD: lambda: stdio.say(summary.unread(self._writer.cause)),
+            Order.SAY_READER_LOST: lambda: stdio.say(summary.reader_lost(self._writer.cause)),
             Order.LET_GO: self._let_go,
             Order.REFUSE: self._refuse,
             # The system takes the microphone back with the process.

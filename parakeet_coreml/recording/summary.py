@@ -19,8 +19,6 @@ if TYPE_CHECKING:  # NumPy must not load before the microphone runs
     from parakeet_coreml.recognition.fallback import Decoded
     from parakeet_coreml.recognition.meter import LevelMeter
 
-UNREAD = "Error: stdout cannot be written; the rest of the text is lost"
-READER_LOST = "Error: nobody reads stdout any more; the recording was ended"
 SILENT = "the microphone gives only digital silence: muted, or no permission"
 MUTED = "the microphone has gone silent: only digital zeros come, as from one that is muted"
 
@@ -29,6 +27,21 @@ SILENT_AFTER = 3 * SAMPLE_RATE
 
 UNREAD_TOLERANCE = 0.05
 """Seconds of a file that may be left unread in silence: a rest that resampling rounds away."""
+
+
+def unread(cause: str) -> str:
+    """Return what stderr says of text that stdout did not take, with the system's cause, or ""."""
+    return f"Error: stdout cannot be written{_told(cause)}; the rest of the text is lost"
+
+
+def reader_lost(cause: str) -> str:
+    """Return what stderr says of a stdout that takes no more, with the system's cause, or ""."""
+    what = f"stdout cannot be written{_told(cause)}" if cause else "nobody reads stdout any more"
+    return f"Error: {what}; the recording was ended"
+
+
+def _told(cause: str) -> str:
+    return f" ({cause})" if cause else ""
 
 
 def silent(onset: Onset) -> dict[str, Value]:

@@ -100,12 +100,14 @@ def test_a_full_disk_under_stdout_is_told(start: Start, two_words: Path) -> None
     require_dev_full()
     arguments = ("--input", two_words, "--realtime", "--events", "hello")
     recorder = start(*arguments, wrap='exec "$@" >/dev/full').finish(30, within=10)
-    assert recorder.stderr
+    assert "No space left on device" in recorder.stderr
+    assert "nobody reads" not in recorder.stderr
 
 
 def test_a_full_disk_is_told_also_for_the_last_line(start: Start, speech: Path) -> None:
     require_dev_full()
-    start("--input", speech, wrap='exec "$@" >/dev/full').finish(30)
+    recorder = start("--input", speech, wrap='exec "$@" >/dev/full').finish(30)
+    assert "No space left on device" in recorder.stderr
 
 
 def test_help_into_a_full_disk_is_no_traceback(start: Start) -> None:
@@ -122,6 +124,7 @@ def test_a_reader_that_goes_away_ends_the_recording(start: Start, room: PulseSer
     os.close(reader)
     assert eventually(lambda: microphones_in_use(room) == 0, 3)
     recorder.finish(30, within=9)
+    assert "nobody reads stdout" in recorder.stderr
 
 
 def test_head_takes_one_line_and_the_recorder_goes_too(
