@@ -1,9 +1,9 @@
-"""Bend phonemes towards what speakers of another first language, and children, make of them.
+"""Bend phonemes towards what speakers of another first language make of them.
 
-The habits are those that teachers name (M. Swan, B. Smith: Learner English, Cambridge 2001, above
-all the chapter on Chinese speakers): th as s or d, v as w, long vowels for short ones, full vowels
-for weak ones, ends of words left out or followed by a vowel, and a pause before the next word. The
-text stays what it was: that is what a listener writes.
+The habits are such as books for teachers list (M. Swan, B. Smith: Learner English, Cambridge 2001):
+th as s or d, v as w, long vowels for short ones, full vowels for weak ones, ends of words left out
+or followed by a vowel, and a pause before the next word. Which are here, and how often, is our
+guess and was held against no speaker. The text stays what it was: that is what a listener writes.
 """
 # ruff: noqa: RUF001  phonemes
 

@@ -7,7 +7,7 @@ import subprocess
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jiwer
 import numpy as np
@@ -24,6 +24,20 @@ Pair = tuple[str, str]
 RATE = 16_000
 WINDOW = 15 * RATE
 PLACES = ("elsewhere", "at a seam")
+
+
+class Count(NamedTuple):
+    """Words said, and the errors in what was heard of them."""
+
+    words: int
+    substituted: int
+    deleted: int
+    inserted: int
+
+    @property
+    def wrong(self) -> int:
+        """All errors together."""
+        return self.substituted + self.deleted + self.inserted
 
 
 def edged(case: Case) -> Case:
@@ -105,13 +119,18 @@ def heading(name: str, about: str) -> None:
     )
 
 
+def counted(pairs: Iterable[Pair]) -> Count:
+    """Count words and errors of all pairs together; there must be a word."""
+    said, heard = zip(*pairs, strict=True)
+    out = jiwer.process_words(list(said), list(heard))
+    words = out.hits + out.substitutions + out.deletions
+    return Count(words, out.substitutions, out.deletions, out.insertions)
+
+
 def row(name: str, pairs: Iterable[Pair]) -> None:
     """Print words and errors of all pairs together; of none, nothing."""
     some = list(pairs)
-    if not some:
-        return
-    out = jiwer.process_words([said for said, _ in some], [heard for _, heard in some])
-    words = out.hits + out.substitutions + out.deletions
-    counts = [out.substitutions, out.deletions, out.insertions]
-    cells = [words, f"{100 * out.wer:.1f} %", *counts]
-    print(f"| {name} | " + " | ".join(map(str, cells)) + " |", flush=True)
+    if some:
+        words, *errors = found = counted(some)
+        cells = [words, f"{100 * found.wrong / words:.1f} %", *errors]
+        print(f"| {name} | " + " | ".join(map(str, cells)) + " |", flush=True)

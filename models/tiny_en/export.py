@@ -18,6 +18,7 @@ from transformers import ParakeetFeatureExtractor, ParakeetForTDT, ParakeetTDTCo
 
 from models.tiny_en.folders import WORK
 from models.tiny_en.model import DURATIONS, TinyModel
+from models.tiny_en.shares import each, rest
 from models.tiny_en.tokens import BLANK
 
 Names = tuple[list[str], list[str]]
@@ -50,25 +51,19 @@ def main() -> None:
     parser.add_argument("--checkpoint", type=Path, default=CHECKPOINT)
     parser.add_argument("--out", type=Path, default=SHIPPED)
     options = parser.parse_args()
+    if not options.trained and options.share != [1.0]:
+        parser.error("--share: of what? name --trained")
     if options.trained:
         try:
             shares = each(options.share, len(options.trained))
         except ValueError as error:
-            parser.error(str(error))
+            parser.error(f"--share: {error}")
+        beside = [options.checkpoint / "model.safetensors"] if rest(shares) else []
+        for path in [*options.trained, *beside]:
+            if not path.is_file():
+                parser.error(f"no {path}")
         write_checkpoint(options.trained, shares, options.work, options.checkpoint)
     write_onnx(options.checkpoint, options.out)
-
-
-def each(shares: list[float], count: int) -> list[float]:
-    """Give every one of `count` runs its share; one share is parted among them.
-
-    Raises ValueError if there are neither one nor `count`, or if they are more than the whole.
-    """
-    found = [shares[0] / count] * count if len(shares) == 1 else shares
-    if len(found) != count or min(found) < 0 or sum(found) > 1 + 1e-9:
-        message = f"--share: one or {count} of 0 or more, together 1 at most"
-        raise ValueError(message)
-    return found
 
 
 def write_checkpoint(trained: list[Path], shares: list[float], work: Path, folder: Path) -> None:
@@ -84,7 +79,7 @@ def write_checkpoint(trained: list[Path], shares: list[float], work: Path, folde
         torch.load(one, weights_only=True, map_location="cpu")["average"] for one in trained
     ]
     model.load_state_dict(averages[-1])
-    before = load_file(folder / "model.safetensors") if sum(shares) < 1 - 1e-9 else {}
+    before = load_file(folder / "model.safetensors") if rest(shares) else {}
     halves = {}
     for name, value in model.tdt.state_dict().items():
         mixed = value
@@ -92,7 +87,7 @@ def write_checkpoint(trained: list[Path], shares: list[float], work: Path, folde
             parts = [average[f"tdt.{name}"].float() for average in averages]
             mixed = sum(
                 (share * part for share, part in zip(shares, parts, strict=True)),
-                (1 - sum(shares)) * before[name].float() if before else torch.zeros_like(value),
+                rest(shares) * before[name].float() if before else torch.zeros_like(value),
             ).half()
         halves[name] = mixed.contiguous().clone()
     save_file(halves, folder / "model.safetensors", metadata={"format": "pt"})

@@ -21,7 +21,7 @@ delete the last line and save the file|# six seven one|please close the window a
 the doctor will come back tomorrow|
 # five five three seven|# two nine
 """
-"""What is said, `#` by the person; chosen among what the model hears right."""
+"""What is said, `#` by the person; chosen among what the weights of 2026-11-23 heard right."""
 PAUSE = int(0.78 * RATE)
 """Silence between two utterances."""
 

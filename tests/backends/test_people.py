@@ -5,16 +5,14 @@ expect, and that a change of the windows, the search or the weights does not los
 goals.
 """
 
-from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
-import jiwer
 import pytest
 import specs
 
 from models.tiny_en import measure
-from models.tiny_en.cases import WINDOW, Case, Samples, listened
+from models.tiny_en.cases import WINDOW, Case, Samples, counted, listened
 from parakeet_coreml.backends.base import Backend
 from parakeet_coreml.backends.registry import open_backend
 from parakeet_coreml.store.locate import BUILT_IN_DIRECTORY
@@ -39,14 +37,6 @@ def hear(sound: Samples) -> str:
     return measure.heard(backend(), sound)
 
 
-def errors(pairs: Iterable[tuple[str, str]]) -> tuple[int, int]:
-    """Return how many words are wrong in (spoken, heard) texts, and how many were spoken."""
-    spoken, found = zip(*pairs, strict=True)
-    out = jiwer.process_words(list(spoken), list(found))
-    words = out.hits + out.substitutions + out.deletions
-    return out.substitutions + out.deletions + out.insertions, words
-
-
 def test_the_set_is_what_its_manifest_lists() -> None:
     files = [*PEOPLE.glob("*/*.opus")]
 
@@ -66,24 +56,23 @@ def test_the_set_is_what_its_manifest_lists() -> None:
     ],
 )
 def test_each_recording_alone(kind: str, words: int, most: int) -> None:
-    wrong, spoken = errors(listened(hear, of(kind)))
+    found = counted(listened(hear, of(kind)))
 
-    assert spoken == words
-    assert wrong <= most
+    assert found.words == words
+    assert found.wrong <= most
 
 
 def test_commands_in_strings() -> None:
-    wrong, spoken = errors(listened(hear, measure.strings(of("command"))))
+    found = counted(listened(hear, measure.strings(of("command"))))
 
-    assert spoken == 160
-    assert wrong <= 19  # 15 were measured
+    assert found.words == 160
+    assert found.wrong <= 19  # 15 were measured
 
 
 def test_the_recorder_hears_what_a_window_hears() -> None:
-    windows, spoken = errors(listened(hear, measure.filled(of(""), WINDOW)))
-    minutes = measure.filled(of(""), 4 * WINDOW)
-    recorder, _ = errors(listened(measure.streamed, minutes))
+    windows = counted(listened(hear, measure.filled(of(""), WINDOW)))
+    recorder = counted(listened(measure.streamed, measure.filled(of(""), 4 * WINDOW)))
 
-    assert spoken == 1122
-    assert windows <= 508  # 483 were measured, and 494
-    assert recorder <= windows + 0.02 * spoken
+    assert windows.words == recorder.words == 1122
+    assert windows.wrong <= 508  # 483 were measured, and 494
+    assert recorder.wrong <= windows.wrong + 0.02 * windows.words

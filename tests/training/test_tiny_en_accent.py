@@ -45,5 +45,17 @@ def test_an_end_is_left_out_or_opened() -> None:
     assert lasts & {"æ", "ɛ", "ɑ"}
 
 
+def test_some_halt_between_words_and_none_before_the_last_mark() -> None:
+    ways = [accent.bent(SENTENCE, Random(seed)) for seed in range(200)]
+    halting = [way for way in ways if "," in way]
+    assert 30 < len(halting) < 150
+    assert not any(way.endswith(",.") or ",," in way for way in ways)
+
+
+def test_some_leave_out_weak_stress() -> None:
+    kept = ["ˌ" in accent.bent(SENTENCE, Random(seed)) for seed in range(200)]
+    assert 100 < sum(kept) < 180
+
+
 def test_a_word_of_one_sound_is_not_left_out() -> None:
     assert all(accent.bent("t", Random(seed))[:1].isalpha() for seed in range(200))
