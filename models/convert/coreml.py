@@ -24,6 +24,7 @@ from torch import Tensor, nn
 
 from models.convert import networks
 from models.convert.checkpoint import Checkpoint, is_current, load, write, write_manifest
+from models.present import present
 from parakeet_coreml.audio.samples import HOP, MODEL_WINDOW
 from parakeet_coreml.backends.transducer.mel import BINS
 
@@ -48,7 +49,7 @@ class Component:
 def main() -> None:
     """Convert every component that is not there yet."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("checkpoint", type=Path)
+    parser.add_argument("checkpoint", type=present)
     parser.add_argument("out", type=Path)
     parser.add_argument("--weights", choices=WEIGHTS, default="fp16", help="of the encoder")
     parser.add_argument("--fused", action="store_true", help="preprocessor and encoder in one")

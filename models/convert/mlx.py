@@ -16,6 +16,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from models.convert.checkpoint import Checkpoint, is_current, load, write, write_manifest
+from models.present import present
 from parakeet_coreml.audio.samples import SAMPLE_RATE, SUBSAMPLING
 from parakeet_coreml.backends.transducer.mel import BINS
 
@@ -41,7 +42,7 @@ RENAMED = (
 def main() -> None:
     """Write both files; a finished weight file is kept."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("checkpoint", type=Path)
+    parser.add_argument("checkpoint", type=present)
     parser.add_argument("out", type=Path)
     parser.add_argument("--name", help="of the model; default: the checkpoint folder's")
     options = parser.parse_args()

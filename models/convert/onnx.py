@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from models.convert import networks
 from models.convert.checkpoint import Checkpoint, is_current, load, write, write_manifest
+from models.present import present
 from parakeet_coreml.audio.samples import SUBSAMPLING
 from parakeet_coreml.backends.transducer.mel import BINS
 from parakeet_coreml.backends.transducer.vocab import BLANK_PIECE
@@ -46,7 +47,7 @@ class Graph:
 def main() -> None:
     """Convert both graphs unless they are there."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("checkpoint", type=Path)
+    parser.add_argument("checkpoint", type=present)
     parser.add_argument("out", type=Path)
     parser.add_argument("--int8", action="store_true", help="quantise, and keep no float graphs")
     parser.add_argument("--name", help="of the model; default: the checkpoint folder's")

@@ -29,6 +29,7 @@ from models.convert import checkpoint as checkpoints
 from models.convert import coreml as packages
 from models.convert import onnx as graphs
 from models.convert.reference import TorchNetworks
+from models.present import present
 from parakeet_coreml.audio.samples import MODEL_WINDOW, SAMPLE_RATE, Samples
 from parakeet_coreml.backends import coreml, mlx, onnx, stepping
 from parakeet_coreml.backends.base import BackendSpec
@@ -54,11 +55,11 @@ FEWER_BITS = ("palettized6", "int8")
 def main() -> None:
     """Print some lines for each form and sound; exit with 1 if one is out of bounds."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("checkpoint", type=Path)
-    parser.add_argument("forms", type=Path, nargs="+")
-    parser.add_argument("--lossy", type=Path, nargs="*", default=[])
+    parser.add_argument("checkpoint", type=present)
+    parser.add_argument("forms", type=present, nargs="+")
+    parser.add_argument("--lossy", type=present, nargs="*", default=[])
     parser.add_argument("--fewer-bits", action="store_true", help="make forms of 6 and 8 bits too")
-    parser.add_argument("--sound", type=Path, nargs="+", required=True)
+    parser.add_argument("--sound", type=present, nargs="+", required=True)
     options = parser.parse_args()
     with packages.quiet():
         checkpoint = checkpoints.load(options.checkpoint)

@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from models.present import present
 from models.tiny_en import export, tokens
 from models.tiny_en.folders import WORK
 from models.tiny_en.mixture import RATE, Item, packs, padded
@@ -28,7 +29,7 @@ def main() -> None:
     """Write `starts` files beside the packs that have none."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work", type=Path, default=WORK)
-    parser.add_argument("--checkpoint", type=Path, default=export.CHECKPOINT)
+    parser.add_argument("--checkpoint", type=present, default=export.CHECKPOINT)
     options = parser.parse_args()
     torch.set_num_threads(1)
     model = TinyModel().eval()

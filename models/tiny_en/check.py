@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 import time
-from pathlib import Path
 
 import numpy as np
 import onnxruntime
 import torch
 
+from models.present import present
 from models.tiny_en import export
 from models.tiny_en.tokens import BLANK
 
@@ -20,8 +20,8 @@ TOLERANCE = 1e-3
 def main() -> None:
     """Compare encoder and decoder at several lengths; fail loudly."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--checkpoint", type=Path, default=export.CHECKPOINT)
-    parser.add_argument("--out", type=Path, default=export.SHIPPED)
+    parser.add_argument("--checkpoint", type=present, default=export.CHECKPOINT)
+    parser.add_argument("--out", type=present, default=export.SHIPPED)
     options = parser.parse_args()
     session = onnxruntime.SessionOptions()
     session.intra_op_num_threads = 2

@@ -12,6 +12,7 @@ import numpy as np
 import onnxruntime
 import torch
 
+from models.present import present
 from models.tiny_en import augment, export
 from models.tiny_en.cases import (
     PLACES,
@@ -53,13 +54,13 @@ def main() -> None:
     """Print the tables of the model card."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work", type=Path, default=WORK)
-    parser.add_argument("--digits", type=Path, required=True)
-    parser.add_argument("--model", type=Path, default=export.SHIPPED)
+    parser.add_argument("--digits", type=present, required=True)
+    parser.add_argument("--model", type=present, default=export.SHIPPED)
     parser.add_argument(
-        "--jfk", type=Path, help="a public-domain speech, reported whatever comes out"
+        "--jfk", type=present, help="a public-domain speech, reported whatever comes out"
     )
     parser.add_argument(
-        "--people", type=Path, help="test/data of Debian's pocketsphinx-testdata, likewise"
+        "--people", type=present, help="test/data of Debian's pocketsphinx-testdata, likewise"
     )
     parser.add_argument("--recorder", help="parakeet-coreml, to measure what it streams as well")
     parser.add_argument("--show", action="store_true", help="print what was heard wrong")

@@ -12,6 +12,7 @@ from random import Random
 
 import soundfile
 
+from models.present import present
 from models.tiny_en.cases import WINDOW, Case, Samples, grouped, joined, listened, recorded, row
 from parakeet_coreml.backends.base import Backend
 from parakeet_coreml.backends.registry import open_backend
@@ -25,10 +26,13 @@ PAUSE = 0.4
 def main() -> None:
     """Print the tables of the model card for `tests/data/people`, or a folder made likewise."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", type=Path, help="with manifest.tsv and recordings")
+    parser.add_argument("folder", type=present, help="with manifest.tsv and recordings")
     parser.add_argument("--recorder", action="store_true", help="also through the recorder")
     options = parser.parse_args()
-    kinds = cases(options.folder)
+    try:
+        kinds = cases(options.folder)
+    except FileNotFoundError as error:
+        parser.error(f"no {error.filename}")
     backend, _ = open_backend(ModelSelection(model="tiny-en", backend="onnx").spec())
     hear = partial(heard, backend)
     for name, found in kinds.items():

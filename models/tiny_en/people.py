@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
+from models.present import present
 from models.tiny_en.folders import WORK
 
 RATE = 16_000
@@ -41,7 +42,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work", type=Path, default=WORK)
     parser.add_argument(
-        "--people", type=Path, required=True, help="folder with manifest.tsv, recordings, noise"
+        "--people", type=present, required=True, help="folder with manifest.tsv, recordings, noise"
     )
     options = parser.parse_args()
     folder = options.work / "packs"

@@ -9,6 +9,7 @@ import shutil
 from collections import defaultdict
 from pathlib import Path
 
+from models.present import present
 from models.tiny_en.people import LONGEST, Row, apart, kind, manifest
 
 LICENCES = {
@@ -27,7 +28,7 @@ OUT = Path("tests/data/people")
 def main() -> None:
     """Copy the recordings, unchanged, and write their manifest."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("people", type=Path, help="folder with manifest.tsv and recordings")
+    parser.add_argument("people", type=present, help="folder with manifest.tsv and recordings")
     parser.add_argument("--out", type=Path, default=OUT)
     options = parser.parse_args()
     for old in options.out.glob("*/*.opus"):

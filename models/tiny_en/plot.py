@@ -28,7 +28,10 @@ def main() -> None:
     options = parser.parse_args()
     points: list[dict[str, Any]] = []
     for run in options.run:
-        points += later(points, (options.work / run / "curve.jsonl").read_text())
+        curve = options.work / run / "curve.jsonl"
+        if not curve.is_file():
+            parser.error(f"no {curve}")
+        points += later(points, curve.read_text())
     figure, axes = plt.subplots(figsize=(8, 4.5), dpi=100)
     for key, label in (("ctc", "CTC"), ("tdt", "TDT")):
         some = [p for p in points if p[key]]

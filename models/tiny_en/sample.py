@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
+from models.present import present
 from models.tiny_en.folders import WORK
 from models.tiny_en.mixture import HELD_SPEAKER, Item, Samples, packs, real_digits
 from models.tiny_en.text import DIGITS
@@ -30,7 +31,7 @@ def main() -> None:
     """Join the utterances over a faint floor, and write them with what they say."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work", type=Path, default=WORK)
-    parser.add_argument("--digits", type=Path, required=True)
+    parser.add_argument("--digits", type=present, required=True)
     options = parser.parse_args()
     takes = real_digits(options.digits, lambda who, take: who == HELD_SPEAKER and take < 10)[
         HELD_SPEAKER

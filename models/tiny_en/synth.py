@@ -36,7 +36,11 @@ def main() -> None:
     folder = options.work / "packs"
     folder.mkdir(parents=True, exist_ok=True)
     if options.domain == "people":
-        drawn = like_people(said_by_people(folder), options.count, rng)
+        try:
+            said = said_by_people(folder)
+        except FileNotFoundError as error:
+            parser.error(f"no {error.filename}: make it with models.tiny_en.people")
+        drawn = like_people(said, options.count, rng)
     elif options.domain == "wordnet":
         try:
             examples = wordnet.examples()

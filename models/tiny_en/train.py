@@ -20,6 +20,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from models.present import present
 from models.tiny_en import export, tokens
 from models.tiny_en.folders import WORK
 from models.tiny_en.mixture import Mixture, Samples, Stage, schedule
@@ -49,12 +50,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work", type=Path, default=WORK)
     parser.add_argument(
-        "--digits", type=Path, required=True, help="folder of the Free Spoken Digit Dataset"
+        "--digits", type=present, required=True, help="folder of the Free Spoken Digit Dataset"
     )
-    parser.add_argument("--schedule", type=Path, default=SCHEDULE)
+    parser.add_argument("--schedule", type=present, default=SCHEDULE)
     parser.add_argument("--run", default="run", help="name of the run's folder")
     parser.add_argument(
-        "--init", type=Path, help="checkpoint folder to go on from; the CTC head is learnt anew"
+        "--init", type=present, help="checkpoint folder to go on from; the CTC head is learnt anew"
     )
     gpu = torch.cuda.is_available()
     parser.add_argument("--device", default="cuda" if gpu else "cpu")

@@ -220,8 +220,11 @@ class RHVoice:
         """Load the library and the voices; their sound arrives in callbacks."""
         from rhvoice_wrapper.rhvoice_proxy import Engine  # noqa: PLC0415  training has no voices
 
-        home = Path(os.environ["RHVOICE"])
-        self.engine = Engine(str(next(home.rglob("libRHVoice.so"))))
+        home = Path(os.environ.get("RHVOICE", "rhvoice"))
+        library = next(home.rglob("libRHVoice.so"), None)
+        if not library:
+            raise SystemExit(f"no libRHVoice.so in {home}: RHVOICE names the folder")
+        self.engine = Engine(str(library))
         self.parts: list[NDArray[np.int16]] = []
         self.rate = 24_000
         self.engine.init(self.take, self.tune, data_path=str(home / "data"), config_path="")
@@ -281,7 +284,10 @@ class Kokoro:
         # hibari was distilled from Kokoro and reads the same phonemes.
         self.ids = hibari.Hibari().ids
         self.g2p = {"a": G2P(british=False), "b": G2P(british=True)}
-        files = sorted(Path(os.environ["KOKORO_VOICES"]).glob("[ab][fm]_*.bin"))
+        home = Path(os.environ.get("KOKORO_VOICES", "voices"))
+        files = sorted(home.glob("[ab][fm]_*.bin"))
+        if not files:
+            raise SystemExit(f"no voices in {home}: KOKORO_VOICES names the folder")
         self.styles = {
             path.stem: np.fromfile(path, "<f4").reshape(-1, 256)
             for path in files

@@ -19,6 +19,7 @@ import onnx_asr
 import sentencepiece
 import torch
 
+from models.present import present
 from models.tiny_en import export, tokens
 from models.tiny_en.align import grouped
 from models.tiny_en.folders import WORK
@@ -35,8 +36,8 @@ def main() -> None:
     """Write `p-SET.weak.json`, the places of weak labels, beside each pack of people."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work", type=Path, default=WORK)
-    parser.add_argument("--checkpoint", type=Path, default=export.CHECKPOINT)
-    parser.add_argument("--onnx", type=Path, default=export.SHIPPED, help="exported from it")
+    parser.add_argument("--checkpoint", type=present, default=export.CHECKPOINT)
+    parser.add_argument("--onnx", type=present, default=export.SHIPPED, help="exported from it")
     options = parser.parse_args()
     torch.set_num_threads(1)
     judge = Judge(options.work, options.checkpoint, options.onnx)
