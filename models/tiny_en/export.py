@@ -38,7 +38,8 @@ def main() -> None:
         "--trained",
         type=Path,
         nargs="+",
-        help="last.pt of a run, or of several: their mean; else the checkpoint as it is",
+        help="last.pt of a run, or of several, or a checkpoint's model.safetensors: their mean; "
+        "else the checkpoint as it is",
     )
     parser.add_argument(
         "--share",
@@ -75,16 +76,14 @@ def write_checkpoint(trained: list[Path], shares: list[float], work: Path, folde
     """
     folder.mkdir(parents=True, exist_ok=True)
     model = TinyModel()
-    averages = [
-        torch.load(one, weights_only=True, map_location="cpu")["average"] for one in trained
-    ]
-    model.load_state_dict(averages[-1])
+    averages = [averaged(one) for one in trained]
+    model.tdt.load_state_dict(averages[0])
     before = load_file(folder / "model.safetensors") if rest(shares) else {}
     halves = {}
     for name, value in model.tdt.state_dict().items():
         mixed = value
         if value.is_floating_point():
-            parts = [average[f"tdt.{name}"].float() for average in averages]
+            parts = [average[name].float() for average in averages]
             mixed = sum(
                 (share * part for share, part in zip(shares, parts, strict=True)),
                 rest(shares) * before[name].float() if before else torch.zeros_like(value),
@@ -95,6 +94,19 @@ def write_checkpoint(trained: list[Path], shares: list[float], work: Path, folde
     model.tdt.config.save_pretrained(folder)
     ParakeetFeatureExtractor(feature_size=128).save_pretrained(folder)
     (folder / "pieces.model").write_bytes((work / "pieces.model").read_bytes())
+
+
+def averaged(path: Path) -> dict[str, Tensor]:
+    """Read the transducer: of a run's last.pt, averaged over its end, or of a checkpoint."""
+    if path.suffix == ".safetensors":
+        found: dict[str, Tensor] = load_file(path)
+        return found
+    average = torch.load(path, weights_only=True, map_location="cpu")["average"]
+    return {
+        name.removeprefix("tdt."): value
+        for name, value in average.items()
+        if name.startswith("tdt.")
+    }
 
 
 def loaded(folder: Path) -> ParakeetForTDT:
